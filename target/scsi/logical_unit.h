@@ -1,0 +1,139 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cow-store/base/bytes.h"
+#include "cow-store/block/block_device.h"
+
+/// SAM-5, SPC-4 and SBC-3 without I/O: a CDB comes in, block operations come out, then status,
+/// sense and data. No PDU, socket, file, clock or thread.
+namespace cowtgt::scsi {
+
+/// What a logical unit is to its users; set by the operator.
+struct LogicalUnitConfig {
+    Geometry geometry;
+    std::string vendor = "COWTGT";
+    std::string product = "COW VOLUME";
+    std::string revision = "0001";
+    std::string serial;                    ///< unit serial number, VPD 80h
+    std::array<std::uint8_t, 16> naa{};    ///< NAA 6h designator, VPD 83h
+    std::string target_port_name;          ///< "iqn...,t,0x0001", VPD 83h type 8
+    bool read_only = false;
+    bool removable = false;
+    bool write_cache = true;               ///< WCE when it starts
+    bool thin = true;                      ///< LBPME
+    std::uint32_t transfer_length_max = 8U << 20;  ///< bytes per command (VPD B0h)
+};
+
+/// One I_T nexus as the device server sees it. Persistent reservations name it by its ports.
+struct NexusInfo {
+    std::string initiator_port_name;  ///< "iqn...,i,0x...": iSCSI name and ISID
+    std::string target_port_name;
+    std::uint16_t relative_target_port = 1;
+};
+/// Given by LogicalUnit::add_nexus; stays valid until remove_nexus.
+using NexusId = std::uint32_t;
+
+inline constexpr std::size_t sense_bytes_max = 64;
+
+/// One command between admit and Done. The executor owns it and keeps it until then.
+struct Command {
+    // From the transport:
+    std::array<std::uint8_t, 16> cdb{};
+    NexusId nexus = 0;
+    std::uint8_t attribute = 1;
+    std::uint32_t expected_data_out = 0;  ///< bytes the initiator says it sends
+
+    // Between executor and device server:
+    /// The command's memory: at least `buffer_bytes` of admit, aligned to 4096. Data-Out is
+    /// received into its beginning before start().
+    MutableBytes buffer;
+    std::uint32_t data_out_received = 0;  ///< bytes in buffer when start() is called
+
+    // The device server's own, between steps:
+    const struct CommandRow* row = nullptr;
+    std::array<std::uint64_t, 8> scratch{};
+};
+
+/// What the executor must provide before start().
+struct Admitted {
+    std::uint32_t buffer_bytes = 0;    ///< memory the command needs, 0 for none
+    std::uint32_t data_out_bytes = 0;  ///< Data-Out the command wants, <= buffer_bytes
+};
+/// Run this on the medium, then call resume with its outcome. The data lies at buffer_offset in
+/// the command's buffer (4096-aligned for reads and writes).
+struct BlockStep {
+    BlockOperation operation = BlockOperation::read;
+    bool force_unit_access = false;
+    Lba first_block;
+    BlockCount block_count;
+    std::uint32_t buffer_offset = 0;
+};
+/// Before the next step nobody else may write these blocks, and writes in flight to them have
+/// ended; held until Done (COMPARE AND WRITE, ORWRITE, sub-steps of WRITE SAME). resume() is
+/// called with a good outcome once that holds.
+struct ExclusiveStep {
+    Lba first_block;
+    BlockCount block_count;
+};
+/// The end. Sense data and Data-In are copied or sent by the executor; Data-In lies at the
+/// beginning of the buffer unless said.
+struct Done {
+    std::uint8_t status = 0;  ///< SAM-5 status code
+    std::array<std::uint8_t, sense_bytes_max> sense{};
+    std::uint8_t sense_length = 0;
+    std::uint32_t data_in_offset = 0;
+    std::uint32_t data_in_length = 0;      ///< bytes to send
+    /// What the command would move if the initiator had room for all of it, for residual counts.
+    std::uint64_t data_in_total = 0;
+    std::uint64_t data_out_total = 0;
+};
+using Step = std::variant<BlockStep, ExclusiveStep, Done>;
+using Admission = std::variant<Admitted, Done>;
+
+enum class ResetKind : std::uint8_t { logical_unit, target_warm, target_cold };
+
+/// The device server of one disk and what it remembers about its nexuses: unit attentions,
+/// reservations, mode pages.
+/// Threads: one; it belongs to the ring that owns its target.
+class LogicalUnit {
+public:
+    LogicalUnit(LogicalUnitConfig config, const BlockDevice& device);
+    ~LogicalUnit();
+    LogicalUnit(const LogicalUnit&) = delete;
+    LogicalUnit& operator=(const LogicalUnit&) = delete;
+
+    /// A new nexus starts with POWER ON, RESET, OR BUS DEVICE RESET OCCURRED (29h/00h).
+    NexusId add_nexus(const NexusInfo& info);
+    /// I_T nexus loss: reservations that end with it end.
+    void remove_nexus(NexusId nexus);
+
+    /// Decodes and judges the CDB: unknown, reserved bits, unit attention, reservation, range.
+    Admission admit(Command& command);
+    Step start(Command& command);
+    Step resume(Command& command, const BlockOutcome& outcome);
+
+    /// LUN RESET and target resets; the executor has aborted the tasks. `issuer` gets the unit
+    /// attention too, as SAM-5 demands.
+    void reset(ResetKind kind, std::optional<NexusId> issuer);
+    /// Tasks of other nexuses were cleared (CLEAR TASK SET): 2Fh/00h for them.
+    void commands_cleared(NexusId by);
+    void capacity_changed();  ///< the device's geometry grew: 2Ah/09h on every nexus
+    bool write_cache_enabled() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Answers a command to a LUN that does not exist (INQUIRY with peripheral qualifier 3, REPORT
+/// LUNS, REQUEST SENSE; otherwise LOGICAL UNIT NOT SUPPORTED 25h/00h). `buffer` has 4096 bytes.
+Done answer_without_logical_unit(const std::array<std::uint8_t, 16>& cdb, MutableBytes buffer);
+
+}  // namespace cowtgt::scsi
