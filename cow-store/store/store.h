@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cow-store/base/result.h"
+#include "cow-store/base/uuid.h"
+
+/// The directory of templates and instances (DESIGN: one directory per object, named as the user
+/// named it; small metadata files are text, replaced atomically).
+///
+/// Everything here may wait for the disk and may be killed at any step: the next open() finds an
+/// object either whole or not at all, and says what it cleaned up.
+namespace cowtgt::store {
+
+/// "debian12" or "debian12@3"; version 0 means: @stable if tagged, else the newest.
+struct TemplateRef {
+    std::string name;
+    std::uint32_t version = 0;
+    std::string tag;
+};
+Result<TemplateRef> parse_template_ref(std::string_view text);
+
+/// Names of instances and templates: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 bytes; init, tpl,
+/// snap and mac-* are reserved. The error says which rule is broken.
+Result<void> check_name(std::string_view name);
+
+/// One identity as it is on disk: "gpt disk", "partition 2", "ext4 partition 2".
+struct IdentityItem {
+    std::string where;      ///< "gpt", "partition 1", "ext4 on partition 2"
+    std::string kind;       ///< "disk-guid", "partition-guid", "disk-signature", "fs-uuid"
+    std::string label;      ///< of the file system or partition, if any
+    std::string old_value;
+    std::string new_value;  ///< empty when kept
+    std::string kept_because;  ///< why it was kept, empty when it was changed
+};
+
+struct TemplateInfo {
+    std::string name;
+    std::uint32_t version = 0;
+    std::vector<std::string> tags;
+    std::uint64_t size_bytes = 0;       ///< of the disk
+    std::uint64_t allocated_bytes = 0;  ///< on the host
+    std::uint32_t block_size = 512;
+    std::string content_id;             ///< hash over the chunk hashes, hex
+    std::string imported_at;            ///< RFC 3339
+    std::string source;
+    Uuid uuid;
+    std::vector<IdentityItem> identity;  ///< what is there and would change at a clone
+    std::vector<std::string> instances;  ///< who uses it
+};
+
+struct InstanceInfo {
+    std::string name;
+    std::string template_name;
+    std::uint32_t template_version = 0;
+    std::uint64_t size_bytes = 0;
+    std::uint64_t allocated_bytes = 0;  ///< of its own, on the host
+    std::uint32_t block_size = 512;
+    Uuid uuid;                          ///< of the instance, new at each clone
+    std::string created_at;
+    std::vector<IdentityItem> identity;
+};
+
+/// Called now and then with bytes done and bytes in all (0: unknown).
+using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+struct ImportOptions {
+    std::filesystem::path image;  ///< "-" is standard input (raw)
+    std::string name;
+    Progress progress;
+};
+struct ImportResult {
+    TemplateInfo info;
+    std::string twin;  ///< "debian12@2" when the same content is already there, else empty
+};
+
+struct CloneOptions {
+    TemplateRef source;
+    std::string name;
+    std::uint64_t size_bytes = 0;  ///< 0: as the template; smaller is refused
+};
+
+struct OpenedInstance;  // open_instance.h: what the data path needs
+
+enum class Locking {
+    exclusive,  ///< the daemon, or a command when no daemon runs
+    none,       ///< only reading immutable things and importing, beside a running daemon
+};
+
+class Store {
+public:
+    /// Makes an empty store in `directory`, which may exist if it is empty.
+    static Result<void> create(const std::filesystem::path& directory);
+    /// in_use when another process holds it, naming its pid; unsupported for a newer format.
+    static Result<std::unique_ptr<Store>> open(const std::filesystem::path& directory, Locking);
+    ~Store();
+
+    /// What opening found half made and removed or finished; one sentence each.
+    const std::vector<std::string>& cleaned_up() const;
+
+    /// Reads, hashes and writes the image beside the store's other objects, then makes it the next
+    /// version of `name` by one rename. Safe beside a running daemon (any Locking).
+    Result<ImportResult> import_template(const ImportOptions& options);
+    Result<std::vector<TemplateInfo>> templates() const;
+    Result<TemplateInfo> find_template(const TemplateRef& ref) const;
+    /// in_use while an instance is made on it, naming it. Version 0: all versions.
+    Result<void> remove_template(const TemplateRef& ref);
+
+    Result<InstanceInfo> clone(const CloneOptions& options);
+    Result<std::vector<InstanceInfo>> instances() const;
+    Result<InstanceInfo> find_instance(std::string_view name) const;
+    Result<void> remove_instance(std::string_view name);
+    Result<void> rename_instance(std::string_view from, std::string_view to);
+    /// Back to the template, with the same identity, in constant time.
+    Result<void> reset_instance(std::string_view name);
+
+    /// Recovers the live layer and opens everything below it, for the data path. Waits (at most
+    /// 5 s) for requests of a dead daemon that are still in the kernel.
+    Result<std::unique_ptr<OpenedInstance>> open_instance(std::string_view name);
+
+    /// The raw content, sparse, through `write` (offset, bytes), in order; runs of zeros are left
+    /// out. Instances are recovered first; only for instances that no one serves.
+    using Sink = std::function<Result<void>(std::uint64_t offset, std::span<const std::byte>)>;
+    Result<void> export_instance(std::string_view name, const Sink& sink, const Progress& progress);
+    Result<void> export_template(const TemplateRef& ref, const Sink& sink,
+                                 const Progress& progress) const;
+
+private:
+    struct State;
+    explicit Store(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace cowtgt::store
