@@ -1,0 +1,53 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cow-store/base/result.h"
+#include "cow-store/store/store.h"
+#include "target/config/machine.h"
+
+namespace cowtgt::control {
+
+/// One I_T nexus to an instance, as `cowtgt ls` and `show` print it.
+struct SessionInfo {
+    std::string initiator_name;
+    std::string initiator_address;  ///< "10.0.0.7:51234", IPv6 in brackets
+    std::string isid;               ///< 12 hex digits
+    std::string since;              ///< RFC 3339, UTC
+};
+
+/// What the admin operations need from whoever serves the instances. The daemon implements it; the
+/// command has an implementation for the case that nobody serves (offline_instances.h).
+///
+/// Threads: everything is called on the control thread except read_live, which runs on a thread of
+/// its own because it may take as long as a disk is large. Functions may wait for a ring's answer.
+class LiveInstances {
+public:
+    virtual ~LiveInstances() = default;
+
+    /// The sessions to this instance now; empty when there is none or it is not served.
+    virtual std::vector<SessionInfo> sessions(std::string_view name) const = 0;
+
+    /// Stops serving: afterwards nobody has the instance's files open. in_use, naming the
+    /// initiators, while one is logged in. Success when it was not served at all.
+    virtual Result<void> take_offline(std::string_view name) = 0;
+
+    /// Opens the instance and serves it as PREFIX:NAME, and by its mac alias when it has a MAC; no
+    /// other session is disturbed. For an instance that is already served this only applies the
+    /// new `machine` (who may log in from now on).
+    virtual Result<void> bring_online(std::string_view name, const config::Machine& machine) = 0;
+
+    /// The instance's content as of a moment after the call, sparse and in order, while sessions
+    /// go on. not_found when it is not served. `sink` and `progress` are called on the calling
+    /// thread; an error of `sink` ends the reading and is returned.
+    virtual Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
+                                   const store::Progress& progress) = 0;
+
+    /// For `cowtgt status`: an object of the daemon's own making (version, rings, sessions, ...).
+    virtual nlohmann::json status() const = 0;
+};
+
+}  // namespace cowtgt::control
