@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cow-store/file.h"
+#include "target/ring/ring.h"
+
+namespace cowtgt::ring {
+
+/// AsyncFile over io_uring.
+///
+/// Ownership: owns its descriptors. Destroy it only when no operation is under way.
+/// Threads: the ring's.
+class RingFile final : public AsyncFile {
+public:
+    struct Descriptors {
+        int data = -1;      ///< reads, writes, syncs; O_DIRECT where the file system has it
+        int buffered = -1;  ///< append_now and read_now; may be the same number as data
+    };
+
+    RingFile(Ring& ring, Descriptors descriptors, DirectIoAlignment alignment);
+    ~RingFile() override;
+    RingFile(const RingFile&) = delete;
+    RingFile& operator=(const RingFile&) = delete;
+
+    void submit(FileOperation& operation) override;
+    bool read_now(std::uint64_t offset, MutableBytes into) override;
+    int append_now(std::uint64_t offset, Bytes from) override;
+    DirectIoAlignment alignment() const override { return alignment_; }
+
+private:
+    struct Pending {
+        Completion completion;
+        RingFile* file = nullptr;
+        FileOperation* operation = nullptr;
+    };
+
+    void start(Pending& pending);
+    void finish(Pending& pending, int os_errno);
+    void progressed(Pending& pending, std::int32_t result);
+    static void completed(Completion& completion, const Completion::Outcome& outcome);
+
+    Ring& ring_;
+    Descriptors descriptors_;
+    DirectIoAlignment alignment_;
+    bool reads_never_wait_;  ///< tmpfs: memory, but without a non-blocking mode
+    std::vector<std::unique_ptr<Pending>> all_;
+    std::vector<Pending*> free_;
+    std::size_t outstanding_ = 0;
+};
+
+}  // namespace cowtgt::ring
