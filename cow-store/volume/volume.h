@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "cow-store/block/block_device.h"
+#include "cow-store/file.h"
+#include "cow-store/volume/layer_file.h"
+
+namespace cowtgt {
+
+class Volume;
+
+/// A layer below the live one: immutable, shared by all rings.
+struct SealedLayer {
+    std::shared_ptr<const ClusterMap> map;
+    AsyncFile* file = nullptr;        ///< outlives the volume
+    std::uint64_t overlap_limit = 0;  ///< bytes of what lies below it that show through
+};
+
+/// The raw image at the bottom of the chain; file may be null (an empty disk).
+struct BaseImage {
+    AsyncFile* file = nullptr;     ///< outlives the volume
+    std::uint64_t size_bytes = 0;
+};
+
+/// How the loop learns that run_ready() has something to do. Called at most once between two calls
+/// of run_ready(), on the ring's thread, possibly inside submit() or an operation's completion: it
+/// puts the volume on the loop's list and nothing else.
+struct ReadySignal {
+    void (*raise)(void* owner, Volume& volume) = nullptr;
+    void* owner = nullptr;
+};
+
+struct VolumeOptions {
+    ReadySignal ready;
+    /// Bytes of the journal ring made with the first write; 0: by the virtual size (1 to 16 MiB).
+    std::uint32_t ring_bytes = 0;
+    /// Largest preallocation at once, in segments of 1 MiB.
+    std::uint32_t batch_segments_max = 64;
+};
+
+struct VolumeStatistics {
+    std::uint64_t reads = 0, writes = 0, deallocates = 0, flushes = 0;  ///< requests answered good
+    std::uint64_t read_bytes = 0, written_bytes = 0;
+    std::uint64_t failed = 0;             ///< requests answered otherwise
+    std::uint64_t allocated_bytes = 0;    ///< of the file, in use: data, map, journal
+    std::uint64_t reserved_bytes = 0;     ///< of the file, preallocated and free
+    std::uint64_t quarantined_bytes = 0;  ///< freed, but not yet by a durable record
+    std::uint64_t generation = 0;
+    std::uint64_t checkpoints = 0, commits = 0;
+    std::uint64_t map_memory_bytes = 0;
+    bool fenced = false;
+};
+
+/// Deliberate faults, so that the simulator can show that it finds them. Only tests set any.
+struct Sabotage {
+    bool commit_before_data_sync = false;     ///< the record is written before the data is synced
+    bool name_records_after_sync = false;     ///< a flush names writes that came during its sync
+    bool reuse_freed_units_at_once = false;   ///< no quarantine
+    bool checkpoint_without_sync = false;     ///< the superblock flips before the pages are durable
+    bool answer_before_record = false;        ///< writes are answered before the tentative record
+    bool release_pages_before_flip = false;   ///< old map pages are reused too early
+};
+
+/// A machine's disk: a live layer over sealed layers over a base image, as a block device.
+///
+/// Threads: all calls on the ring that owns the files.
+/// Answers: never inside submit(); run_ready() gives them. The loop calls run_ready() once a turn,
+/// after it has handled its events and before it sends and sleeps, for every volume that raised
+/// its ReadySignal (or simply for every volume). All writes that are complete by then share one
+/// record in the journal, which is appended before any of them is answered.
+/// Memory: per-request state comes from pools that the volume keeps; nothing is allocated per
+/// request once they have grown to the depth of the queue.
+class Volume final : public BlockDevice {
+public:
+    /// `live` is the file that `layer` was recovered from, and outlives the volume. `below` goes
+    /// from the top down. Requires: the layer is not sealed.
+    Volume(RecoveredLayer layer, AsyncFile& live, std::vector<SealedLayer> below, BaseImage base,
+           VolumeOptions options = {});
+    /// Requires: no request and no close is under way. Without close() the layer stays `open`, as
+    /// after the death of the process.
+    ~Volume() override;
+
+    Geometry geometry() const override;
+    void submit(BlockRequest& request) override;
+    ProvisioningRun provisioning(Lba first, BlockCount wanted) const override;
+
+    /// Appends what the completed writes changed, answers what is ready, starts what it can. True:
+    /// there is more to do at once, so call again before sleeping.
+    bool run_ready();
+
+    /// Waits for what is under way, flushes, writes a checkpoint and marks the layer clean; then
+    /// calls `done` (from run_ready). Requests submitted after it are refused with io_error.
+    using CloseDone = std::function<void(const BlockOutcome&)>;
+    void close(CloseDone done);
+
+    VolumeStatistics statistics() const;
+    /// Of the live layer; does not change while the volume is open.
+    const LayerSummary& layer() const;
+
+    void plant_bug(const Sabotage& sabotage);
+
+private:
+    class Engine;
+    std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace cowtgt
