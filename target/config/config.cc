@@ -1,0 +1,247 @@
+#include "target/config/config.h"
+
+#include <algorithm>
+#include <array>
+
+#include "target/config/names.h"
+#include "target/config/text_file.h"
+#include "target/config/toml_text.h"
+
+namespace cowtgt::config {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> log_level_names = {"error", "warning", "info", "debug"};
+
+/// What a row's reader gets: the configuration to fill, the entry, and the file for messages.
+struct Reading {
+    Config& config;
+    const TomlEntry& entry;
+    std::string_view file;
+
+    Error wrong(std::string_view what) const {
+        return error_at(file, entry.value_place, "'" + entry.key + "' " + std::string(what));
+    }
+    Error wrong_at(Place place, const Error& error) const {
+        return error_at(file, place, error.message);
+    }
+};
+
+Result<std::string> text_of_entry(const Reading& reading, std::string_view what) {
+    const auto* value = std::get_if<TomlString>(&reading.entry.value);
+    if (value == nullptr || value->text.empty()) return reading.wrong(what);
+    return value->text;
+}
+
+Result<std::filesystem::path> path_of_entry(const Reading& reading) {
+    auto text = text_of_entry(reading, "is a path in quotes");
+    if (!text) return text.error();
+    if (text->find('\0') != std::string::npos) return reading.wrong("is a path in quotes");
+    return (reading.config.file.parent_path() / *text).lexically_normal();
+}
+
+Result<void> read_iqn(const Reading& reading) {
+    auto prefix =
+        text_of_entry(reading, "is a prefix in quotes, such as \"iqn.2026-01.lan.example\"");
+    if (!prefix) return prefix.error();
+    if (auto checked = check_iqn_prefix(*prefix); !checked) {
+        return reading.wrong_at(reading.entry.value_place, checked.error());
+    }
+    reading.config.iqn_prefix = std::move(*prefix);
+    return {};
+}
+
+Result<void> read_store(const Reading& reading) {
+    auto path = path_of_entry(reading);
+    if (!path) return path.error();
+    reading.config.store = std::move(*path);
+    return {};
+}
+
+Result<void> read_socket(const Reading& reading) {
+    auto path = path_of_entry(reading);
+    if (!path) return path.error();
+    if (!path->has_filename()) return reading.wrong("names a folder; add a file name to it");
+    reading.config.control_socket = std::move(*path);
+    return {};
+}
+
+Result<void> read_listen(const Reading& reading) {
+    const auto* values = std::get_if<std::vector<TomlString>>(&reading.entry.value);
+    if (values == nullptr || values->empty()) {
+        return reading.wrong("is a list of addresses, such as [\"0.0.0.0:3260\", \"[::]:3260\"]");
+    }
+    for (const TomlString& value : *values) {
+        auto endpoint = parse_endpoint(value.text);
+        if (!endpoint) return reading.wrong_at(value.place, endpoint.error());
+        auto& listen = reading.config.listen;
+        if (std::find(listen.begin(), listen.end(), *endpoint) != listen.end()) {
+            return error_at(reading.file, value.place,
+                            "'" + value.text + "' is in the list twice; remove one");
+        }
+        listen.push_back(std::move(*endpoint));
+    }
+    return {};
+}
+
+Result<void> read_http(const Reading& reading) {
+    const auto* value = std::get_if<TomlString>(&reading.entry.value);
+    if (value == nullptr) return reading.wrong("is an address, such as \"0.0.0.0:8080\"");
+    auto endpoint = parse_endpoint(value->text);
+    if (!endpoint) return reading.wrong_at(value->place, endpoint.error());
+    reading.config.http = std::move(*endpoint);
+    return {};
+}
+
+Result<void> read_rings(const Reading& reading) {
+    const auto* value = std::get_if<std::int64_t>(&reading.entry.value);
+    if (value == nullptr || *value < 0 || *value > rings_max) {
+        return reading.wrong("is a number from 0 (one per core) to " + std::to_string(rings_max));
+    }
+    reading.config.rings = static_cast<std::uint32_t>(*value);
+    return {};
+}
+
+Result<void> read_log(const Reading& reading) {
+    const auto* value = std::get_if<TomlString>(&reading.entry.value);
+    const auto* found =
+        value == nullptr ? log_level_names.end()
+                         : std::find(log_level_names.begin(), log_level_names.end(), value->text);
+    if (found == log_level_names.end()) {
+        return reading.wrong("is one of \"error\", \"warning\", \"info\", \"debug\"");
+    }
+    reading.config.log_level = static_cast<LogLevel>(found - log_level_names.begin());
+    return {};
+}
+
+struct SettingRow {
+    std::string_view key;
+    Result<void> (*read)(const Reading&);
+};
+constexpr std::array settings = {
+    SettingRow{"iqn", read_iqn},       SettingRow{"store", read_store},
+    SettingRow{"listen", read_listen}, SettingRow{"http", read_http},
+    SettingRow{"socket", read_socket}, SettingRow{"rings", read_rings},
+    SettingRow{"log", read_log},
+};
+
+std::string known_settings() {
+    std::string names;
+    for (const SettingRow& row : settings) {
+        if (!names.empty()) names += ", ";
+        names += row.key;
+    }
+    return names;
+}
+
+/// A TOML basic string.
+std::string toml_string(std::string_view text) {
+    constexpr std::string_view hex = "0123456789abcdef";
+    std::string result = "\"";
+    for (const char c : text) {
+        const auto code = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            result += '\\';
+            result += c;
+        } else if (code < 0x20 || code == 0x7f) {
+            result += "\\u00";
+            result += hex[code >> 4];
+            result += hex[code & 15];
+        } else {
+            result += c;
+        }
+    }
+    return result + '"';
+}
+
+}  // namespace
+
+std::string_view to_string(LogLevel level) {
+    return log_level_names[static_cast<std::size_t>(level)];
+}
+
+Result<Config> parse_config(std::string_view text, const std::filesystem::path& file) {
+    const std::string name = file.string();
+    auto entries = parse_toml(text, name);
+    if (!entries) return entries.error();
+    Config config;
+    config.file = file;
+    for (const TomlEntry& entry : *entries) {
+        const auto* row =
+            std::find_if(settings.begin(), settings.end(),
+                         [&entry](const SettingRow& setting) { return setting.key == entry.key; });
+        if (row == settings.end()) {
+            return error_at(
+                name, entry.key_place,
+                "unknown setting '" + entry.key + "'; the settings are " + known_settings());
+        }
+        if (auto read = row->read({config, entry, name}); !read) return read.error();
+    }
+    if (config.iqn_prefix.empty()) {
+        return error_at(name, {1, 1}, "'iqn' is missing; add iqn = \"iqn.2026-01.lan.example\"");
+    }
+    if (config.listen.empty()) config.listen.push_back(parse_endpoint(default_listen).value());
+    if (config.control_socket.empty()) {
+        config.control_socket = control_socket_for(file, config.store);
+    }
+    config.machines_file = file.parent_path() / "machines.toml";
+    return config;
+}
+
+Result<Config> load_config(const std::filesystem::path& file) {
+    std::error_code problem;
+    const std::filesystem::path whole = std::filesystem::absolute(file, problem).lexically_normal();
+    if (problem) return system_error("finding " + file.string(), problem.value());
+    auto text = read_text_file(whole);
+    if (!text && text.error().code == ErrorCode::not_found) {
+        return Error{ErrorCode::not_found, "there is no " + whole.string() +
+                                               "; make it with: cowtgt init --iqn PREFIX, or name "
+                                               "another with --config"};
+    }
+    if (!text) return text.error();
+    return parse_config(*text, whole);
+}
+
+std::filesystem::path control_socket_for(const std::filesystem::path& file,
+                                         const std::filesystem::path& store) {
+    if (file == default_config_file) return default_control_socket;
+    return store / "control.sock";
+}
+
+std::string config_text(const Config& config) {
+    std::string listen;
+    for (const Endpoint& endpoint : config.listen) {
+        if (!listen.empty()) listen += ", ";
+        listen += toml_string(to_string(endpoint));
+    }
+    std::string text =
+        "# cowtgt: one site. The machines are in machines.toml, beside this file.\n"
+        "\n"
+        "# Every iSCSI name begins with this; the target of an instance is PREFIX:NAME.\n"
+        "# Changing it renames all targets.\n";
+    text += "iqn = " + toml_string(config.iqn_prefix) + "\n\n";
+    text += "# The folder of templates and instances.\n";
+    text += "store = " + toml_string(config.store.string()) + "\n\n";
+    text += "# Where iSCSI is served: addresses of this host, or 0.0.0.0 and [::] for all.\n";
+    text += "listen = [" + listen + "]\n\n";
+    text += "# Boot scripts, kernels and metrics over HTTP; without a line there is no HTTP.\n";
+    text += config.http ? "http = " + toml_string(to_string(*config.http)) + "\n\n"
+                        : std::string("# http = \"[::]:8080\"\n\n");
+    text += "# The socket over which cowtgt talks to cowtgtd.\n";
+    text += "socket = " + toml_string(config.control_socket.string()) + "\n\n";
+    text += "# Threads that serve; 0 is one per core.\n";
+    text += (config.rings == 0 ? "# rings = " : "rings = ") + std::to_string(config.rings) + "\n\n";
+    text += "# error, warning, info or debug\n";
+    text += std::string(config.log_level == LogLevel::info ? "# log = " : "log = ") +
+            toml_string(to_string(config.log_level)) + "\n";
+    return text;
+}
+
+std::string empty_machines_text() {
+    return "# One line per machine; cowtgt clone, rm and rename keep them, comments stay.\n"
+           "#   name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE]\"\n"
+           "# With a MAC only the initiator PREFIX:init:NAME may log in, without one any may.\n"
+           "# After an edit by hand: systemctl reload cowtgtd (or send it SIGHUP).\n";
+}
+
+}  // namespace cowtgt::config

@@ -1,0 +1,80 @@
+#include "target/config/machine.h"
+
+#include "target/config/size.h"
+
+namespace cowtgt::config {
+
+namespace {
+
+int hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+Error mac_error(std::string_view text, std::string_view why) {
+    return {ErrorCode::usage, "'" + std::string(text) + "' is not a MAC address: " +
+                                  std::string(why) + "; write for example 52:54:00:12:34:01"};
+}
+
+/// Digits per group that this separator has, 0 when it is none.
+std::size_t group_digits(char separator) {
+    if (separator == ':' || separator == '-') return 2;
+    return separator == '.' ? 4 : 0;
+}
+
+std::string join_hex(const MacAddress& mac, char separator) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : mac.bytes) {
+        if (!text.empty()) text += separator;
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+}  // namespace
+
+Result<MacAddress> parse_mac(std::string_view text) {
+    constexpr std::size_t hex_digits = 12;
+    MacAddress mac;
+    std::size_t group = 0;  // digits between separators; 0: no separators
+    char separator = 0;
+    if (text.size() != hex_digits) {
+        const std::size_t first = text.find_first_of(":-.");
+        if (first == std::string_view::npos) return mac_error(text, "it needs 12 hex digits");
+        separator = text[first];
+        group = group_digits(separator);
+        if (text.size() != hex_digits + hex_digits / group - 1) {
+            return mac_error(text, "it needs 12 hex digits");
+        }
+    }
+    std::size_t digits = 0;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (group != 0 && at % (group + 1) == group) {
+            if (text[at] != separator) return mac_error(text, "its separators differ");
+            continue;
+        }
+        const int value = hex_value(text[at]);
+        if (value < 0) return mac_error(text, "it has something else than hex digits");
+        std::uint8_t& byte = mac.bytes[digits / 2];
+        byte = static_cast<std::uint8_t>(byte << 4 | value);
+        ++digits;
+    }
+    if (mac == MacAddress{}) return mac_error(text, "no network card has the address zero");
+    if ((mac.bytes[0] & 1) != 0) {
+        return mac_error(text, "it is a multicast address, which no network card has");
+    }
+    return mac;
+}
+
+std::string to_string(const MacAddress& mac) {
+    return join_hex(mac, ':');
+}
+std::string to_hyphen_string(const MacAddress& mac) {
+    return join_hex(mac, '-');
+}
+
+}  // namespace cowtgt::config

@@ -1,0 +1,298 @@
+#include "target/config/machines_file.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "cow-store/store/store.h"
+#include "target/config/size.h"
+#include "target/config/toml_text.h"
+
+namespace cowtgt::config {
+
+namespace {
+
+constexpr std::string_view what_a_line_is =
+    "write name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE]\"";
+
+/// One word of a machine's value and where it begins in it.
+struct Word {
+    std::string_view text;
+    std::size_t offset = 0;
+};
+
+std::vector<Word> words_of(std::string_view text) {
+    std::vector<Word> words;
+    std::size_t at = 0;
+    while ((at = text.find_first_not_of(" \t", at)) != std::string_view::npos) {
+        const std::size_t end = std::min(text.find_first_of(" \t", at), text.size());
+        words.push_back({text.substr(at, end - at), at});
+        at = end;
+    }
+    return words;
+}
+
+Place place_in(const TomlString& value, std::size_t offset) {
+    Place place = value.place;
+    if (value.plain) place.column += 1 + static_cast<std::uint32_t>(offset);
+    return place;
+}
+
+bool looks_like_mac(std::string_view word) {
+    return word.find(':') != std::string_view::npos || parse_mac(word).has_value();
+}
+
+Result<void> read_word(const Word& word, Machine& machine) {
+    if (word.text.starts_with("size=")) {
+        if (machine.size_bytes != 0) return Error{ErrorCode::failed, "size= is there twice"};
+        auto size = parse_size(word.text.substr(5));
+        if (!size) return size.error();
+        if (*size == 0) return Error{ErrorCode::failed, "a disk cannot have the size 0"};
+        machine.size_bytes = *size;
+        return {};
+    }
+    if (word.text.find('=') != std::string_view::npos) {
+        return Error{ErrorCode::failed,
+                     "unknown setting '" + std::string(word.text) + "'; the only one is size=SIZE"};
+    }
+    if (looks_like_mac(word.text) && machine.template_ref.empty()) {
+        if (machine.mac) return Error{ErrorCode::failed, "a machine has one MAC address"};
+        auto mac = parse_mac(word.text);
+        if (!mac) return mac.error();
+        machine.mac = *mac;
+        return {};
+    }
+    if (!machine.template_ref.empty()) {
+        return Error{ErrorCode::failed, "'" + std::string(word.text) + "' is one word too many; " +
+                                            std::string(what_a_line_is)};
+    }
+    if (auto ref = store::parse_template_ref(word.text); !ref) return ref.error();
+    machine.template_ref = word.text;
+    return {};
+}
+
+Result<Machine> read_entry(const TomlEntry& entry, std::string_view file) {
+    Machine machine;
+    machine.name = entry.key;
+    if (auto name = store::check_name(entry.key); !name) {
+        return error_at(file, entry.key_place, name.error().message);
+    }
+    const auto* value = std::get_if<TomlString>(&entry.value);
+    if (value == nullptr) {
+        return error_at(
+            file, entry.value_place,
+            "the value of '" + entry.key + "' is no string; " + std::string(what_a_line_is));
+    }
+    if (!entry.on_one_line) {
+        return error_at(file, entry.key_place,
+                        "a machine has one line, without escapes; " + std::string(what_a_line_is));
+    }
+    for (const Word& word : words_of(value->text)) {
+        if (auto read = read_word(word, machine); !read) {
+            return error_at(file, place_in(*value, word.offset), read.error().message);
+        }
+    }
+    return machine;
+}
+
+bool is_bare_key_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+}
+
+/// Where the key of this line stands; nothing for comments and empty lines.
+struct KeySpan {
+    std::size_t begin = 0;  ///< the name itself, without quotes
+    std::size_t size = 0;
+};
+std::optional<KeySpan> key_of(std::string_view line) {
+    std::size_t at = line.find_first_not_of(" \t");
+    if (at == std::string_view::npos || line[at] == '#') return std::nullopt;
+    if (line[at] == '"' || line[at] == '\'') {
+        const std::size_t close = line.find(line[at], at + 1);
+        if (close == std::string_view::npos) return std::nullopt;
+        return KeySpan{at + 1, close - at - 1};
+    }
+    std::size_t end = at;
+    while (end < line.size() && is_bare_key_character(line[end]))
+        ++end;
+    return KeySpan{at, end - at};
+}
+
+/// The line of this machine: where it begins, and where its key is in it.
+struct FoundLine {
+    std::size_t begin = 0;
+    std::size_t end = 0;  ///< past its line break
+    KeySpan key;
+};
+std::optional<FoundLine> find_line(std::string_view text, std::string_view name) {
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t line_break = text.find('\n', begin);
+        const std::size_t end = line_break == std::string_view::npos ? text.size() : line_break + 1;
+        const std::string_view line = text.substr(begin, end - begin);
+        const std::optional<KeySpan> key = key_of(line);
+        if (key && line.substr(key->begin, key->size) == name) return FoundLine{begin, end, *key};
+        begin = end;
+    }
+    return std::nullopt;
+}
+
+std::string spliced(std::string_view text, std::size_t begin, std::size_t end,
+                    std::string_view middle) {
+    std::string result(text.substr(0, begin));
+    result += middle;
+    result += text.substr(end);
+    return result;
+}
+
+/// What follows the value of a line: white space and a comment, with the line break.
+std::string_view tail_of(std::string_view line, const KeySpan& key) {
+    const std::size_t equals = line.find('=', key.begin + key.size);
+    std::size_t at = line.find_first_of("\"'", equals);
+    if (at == std::string_view::npos) return "\n";
+    const char quote = line[at];
+    const bool tripled = line.substr(at, 3) == std::string(3, quote);
+    const std::string closing(tripled ? 3 : 1, quote);
+    for (at += closing.size(); at < line.size(); ++at) {
+        if (line.substr(at, closing.size()) == closing) return line.substr(at + closing.size());
+        if (line[at] == '\\' && quote == '"') ++at;
+    }
+    return "\n";
+}
+
+}  // namespace
+
+Result<Machines> parse_machines(std::string_view text, std::string_view file) {
+    auto entries = parse_toml(text, file);
+    if (!entries) return entries.error();
+    Machines machines;
+    std::map<MacAddress, const TomlEntry*> macs;
+    for (const TomlEntry& entry : *entries) {
+        auto machine = read_entry(entry, file);
+        if (!machine) return machine.error();
+        if (machine->mac) {
+            const auto [owner, is_new] = macs.emplace(*machine->mac, &entry);
+            if (!is_new) {
+                return error_at(file, entry.value_place,
+                                "the MAC " + to_string(*machine->mac) + " of " + entry.key +
+                                    " belongs to " + owner->second->key + " (line " +
+                                    std::to_string(owner->second->key_place.line) +
+                                    "); correct one of the two lines");
+            }
+        }
+        machines.emplace(entry.key, std::move(*machine));
+    }
+    return machines;
+}
+
+std::string machine_line(const Machine& machine) {
+    std::string value;
+    const auto add = [&value](const std::string& word) {
+        if (!value.empty()) value += ' ';
+        value += word;
+    };
+    if (machine.mac) add(to_string(*machine.mac));
+    if (!machine.template_ref.empty()) add(machine.template_ref);
+    if (machine.size_bytes != 0) add("size=" + exact_size(machine.size_bytes));
+    return machine.name + " = \"" + value + "\"";
+}
+
+std::string with_machine_line(std::string_view text, const Machine& machine) {
+    const std::string line = machine_line(machine);
+    if (const auto found = find_line(text, machine.name)) {
+        const std::string_view old = text.substr(found->begin, found->end - found->begin);
+        return spliced(text, found->begin, found->end,
+                       line + std::string(tail_of(old, found->key)));
+    }
+    std::string result(text);
+    if (!result.empty() && result.back() != '\n') result += '\n';
+    return result + line + "\n";
+}
+
+std::string without_machine_line(std::string_view text, std::string_view name) {
+    const auto found = find_line(text, name);
+    return found ? spliced(text, found->begin, found->end, "") : std::string(text);
+}
+
+std::string with_machine_renamed(std::string_view text, std::string_view from,
+                                 std::string_view to) {
+    const auto found = find_line(text, from);
+    if (!found) return std::string(text);
+    const std::size_t begin = found->begin + found->key.begin;
+    return spliced(text, begin, begin + found->key.size, to);
+}
+
+Result<MachinesFile> MachinesFile::load(std::filesystem::path file) {
+    MachinesFile machines(std::move(file));
+    if (auto loaded = machines.reload(); !loaded) return loaded.error();
+    return machines;
+}
+
+Machine MachinesFile::find(std::string_view name) const {
+    const auto found = machines_.find(name);
+    if (found != machines_.end()) return found->second;
+    Machine machine;
+    machine.name = name;
+    return machine;
+}
+
+std::string_view MachinesFile::owner_of(const MacAddress& mac) const {
+    const auto found = std::find_if(machines_.begin(), machines_.end(),
+                                    [&mac](const auto& entry) { return entry.second.mac == mac; });
+    return found != machines_.end() ? std::string_view(found->first) : std::string_view();
+}
+
+Result<void> MachinesFile::reload() {
+    const FileStamp stamp = stamp_of(path_);
+    if (stamp == stamp_) return {};
+    std::string text;
+    if (stamp != FileStamp{}) {
+        auto read = read_text_file(path_);
+        if (!read) return read.error();
+        text = std::move(*read);
+    }
+    auto machines = parse_machines(text, path_.string());
+    if (!machines) return machines.error();
+    stamp_ = stamp;
+    text_ = std::move(text);
+    machines_ = std::move(*machines);
+    return {};
+}
+
+Result<void> MachinesFile::put(const Machine& machine) {
+    if (auto current = reload(); !current) return current;
+    if (auto written = write(with_machine_line(text_, machine)); !written) return written;
+    machines_.insert_or_assign(machine.name, machine);
+    return {};
+}
+
+Result<void> MachinesFile::remove(std::string_view name) {
+    if (auto current = reload(); !current) return current;
+    const auto found = machines_.find(name);
+    if (found == machines_.end()) return {};
+    if (auto written = write(without_machine_line(text_, name)); !written) return written;
+    machines_.erase(found);
+    return {};
+}
+
+Result<void> MachinesFile::rename(std::string_view from, std::string_view to) {
+    if (auto current = reload(); !current) return current;
+    const auto found = machines_.find(from);
+    if (found == machines_.end()) return {};
+    // A line that a hand wrote for the new name, which had no instance, gives way.
+    const std::string without_new = without_machine_line(text_, to);
+    if (auto written = write(with_machine_renamed(without_new, from, to)); !written) return written;
+    Machine machine = std::move(found->second);
+    machines_.erase(found);
+    machine.name = to;
+    machines_.insert_or_assign(std::string(to), std::move(machine));
+    return {};
+}
+
+Result<void> MachinesFile::write(std::string text) {
+    if (auto replaced = replace_text_file(path_, text); !replaced) return replaced;
+    text_ = std::move(text);
+    stamp_ = stamp_of(path_);
+    return {};
+}
+
+}  // namespace cowtgt::config
