@@ -1,0 +1,612 @@
+#include "target/node/target.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cow-store/base/check.h"
+
+namespace cowtgt::node {
+
+namespace {
+
+constexpr std::uint32_t buffer_bytes_without_unit = 4096;
+
+/// LUN 0 in peripheral device or flat space addressing (SAM-5 section 4.7).
+bool is_lun_0(std::uint64_t lun) {
+    return lun == 0 || lun == 0x4000'0000'0000'0000;
+}
+
+bool overlaps(Lba a, BlockCount a_count, Lba b, BlockCount b_count) {
+    return a.value < b.value + b_count.value && b.value < a.value + a_count.value;
+}
+
+bool changes_blocks(BlockOperation operation) {
+    return operation == BlockOperation::write || operation == BlockOperation::deallocate;
+}
+
+}  // namespace
+
+struct Target::Session {
+    iscsi::Connection* connection = nullptr;  ///< null once detached
+    Waker waker;
+    iscsi::LoginRequestInfo info;
+    std::uint16_t tsih = 0;
+    scsi::NexusId nexus = 0;
+    std::string peer;
+    std::uint64_t commands = 0;
+    std::size_t executions = 0;
+    bool logout_wanted = false;
+};
+
+/// One command on its way. It lives from command_received until the connection has let go of the
+/// task and the device of the request, whichever is later.
+struct Target::Execution {
+    enum class Stage : std::uint8_t {
+        free,
+        wants_memory,
+        receiving,  ///< Data-Out
+        blocked,    ///< somebody holds an exclusive range
+        in_device,
+        running,  ///< between the device and the next step
+        answered,
+    };
+
+    Target* target = nullptr;
+    Session* session = nullptr;
+    iscsi::ScsiTask* task = nullptr;  ///< null once the connection has let go of it
+    Stage stage = Stage::free;
+    bool aborted = false;
+    scsi::Command command;
+    scsi::Admitted admitted;
+    MutableBytes buffer;
+    BlockRequest request;
+    BufferPool::Waiter waiter;
+    bool wants_exclusive = false;
+    bool holds_exclusive = false;
+    scsi::ExclusiveStep exclusive;
+};
+
+/// A task management function that waits for the tasks it ends.
+struct Target::PendingFunction {
+    Session* session = nullptr;
+    iscsi::TaskManagementRequest request;
+    std::vector<Execution*> waits_for;
+};
+
+struct Target::Drain {
+    std::string initiator_name;
+    iscsi::Isid isid{};
+    std::function<void()> drained;
+};
+
+Target::Target(Config config, BlockDevice& device, BufferPool& buffers)
+    : config_(std::move(config)),
+      device_(device),
+      buffers_(buffers),
+      unit_(config_.logical_unit, device) {}
+
+Target::~Target() {
+    CHECK(is_idle());
+}
+
+// ---- sessions
+
+Target::Reinstatement Target::reinstatement(const iscsi::LoginRequestInfo& info) const {
+    Reinstatement result;
+    const bool names_session = info.tsih != 0;
+    bool found = false;
+    for (const auto& session : sessions_) {
+        const bool same =
+            session->info.initiator_name == info.initiator_name && session->info.isid == info.isid;
+        if (!same || session->connection == nullptr) continue;
+        if (names_session && session->tsih != info.tsih) continue;
+        if (names_session && session->info.cid != info.cid) {
+            // A second connection of a session; we offer MaxConnections=1.
+            result.status = iscsi::LoginStatus::too_many_connections;
+            return result;
+        }
+        found = true;
+        result.to_drop.push_back(session->connection);
+    }
+    if (names_session && !found) result.status = iscsi::LoginStatus::session_does_not_exist;
+    return result;
+}
+
+void Target::when_drained(const iscsi::LoginRequestInfo& info, std::function<void()> drained) {
+    const bool busy = std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& session) {
+        return session->info.initiator_name == info.initiator_name &&
+               session->info.isid == info.isid;
+    });
+    if (!busy) {
+        drained();
+        return;
+    }
+    drains_.push_back({info.initiator_name, info.isid, std::move(drained)});
+}
+
+std::uint16_t Target::attach(iscsi::Connection& connection, std::string peer, Waker waker) {
+    auto session = std::make_unique<Session>();
+    session->connection = &connection;
+    session->waker = waker;
+    session->info = connection.login_info();
+    session->peer = std::move(peer);
+    if (++last_tsih_ == 0) ++last_tsih_;
+    session->tsih = last_tsih_;
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string port = session->info.initiator_name + ",i,0x";
+    for (const std::uint8_t byte : session->info.isid) {
+        port += digits[byte >> 4];
+        port += digits[byte & 15];
+    }
+    session->nexus =
+        unit_.add_nexus({std::move(port), config_.logical_unit.target_port_name, std::uint16_t{1}});
+    sessions_.push_back(std::move(session));
+    return last_tsih_;
+}
+
+Target::Session* Target::session_of(const iscsi::Connection& connection) {
+    const auto found = std::find_if(sessions_.begin(), sessions_.end(), [&](const auto& session) {
+        return session->connection == &connection;
+    });
+    return found == sessions_.end() ? nullptr : found->get();
+}
+
+void Target::detach(iscsi::Connection& connection) {
+    Session* session = session_of(connection);
+    if (session == nullptr) return;
+    std::erase_if(functions_, [&](const auto& function) { return function->session == session; });
+    session->connection = nullptr;
+    session->waker = {};
+    ++session->executions;  // keeps the session while its tasks end
+    connection.transport_lost();
+    if (--session->executions == 0) session_drained(*session);
+}
+
+void Target::session_drained(Session& session) {
+    unit_.remove_nexus(session.nexus);
+    const std::string name = session.info.initiator_name;
+    const iscsi::Isid isid = session.info.isid;
+    std::erase_if(sessions_, [&](const auto& each) { return each.get() == &session; });
+    for (std::size_t i = 0; i < drains_.size();) {
+        if (drains_[i].initiator_name != name || drains_[i].isid != isid) {
+            ++i;
+            continue;
+        }
+        const auto drained = std::move(drains_[i].drained);
+        drains_.erase(drains_.begin() + static_cast<std::ptrdiff_t>(i));
+        drained();
+    }
+}
+
+std::vector<SessionFacts> Target::sessions() const {
+    std::vector<SessionFacts> facts;
+    for (const auto& session : sessions_) {
+        if (session->connection == nullptr) continue;
+        facts.push_back({session->info.initiator_name, session->info.initiator_alias,
+                         session->info.isid, session->tsih, session->peer, session->commands});
+    }
+    return facts;
+}
+
+std::size_t Target::session_count() const {
+    return static_cast<std::size_t>(
+        std::count_if(sessions_.begin(), sessions_.end(),
+                      [](const auto& session) { return session->connection != nullptr; }));
+}
+
+bool Target::is_idle() const {
+    return sessions_.empty() && free_.size() == executions_.size();
+}
+
+void Target::capacity_changed() {
+    unit_.capacity_changed();
+}
+
+// ---- commands
+
+Target::Execution& Target::take_execution(Session& session, iscsi::ScsiTask& task) {
+    if (free_.empty()) {
+        executions_.push_back(std::make_unique<Execution>());
+        free_.push_back(executions_.back().get());
+    }
+    Execution& execution = *free_.back();
+    free_.pop_back();
+    execution.target = this;
+    execution.session = &session;
+    execution.task = &task;
+    execution.aborted = false;
+    execution.admitted = {};
+    execution.buffer = {};
+    execution.wants_exclusive = execution.holds_exclusive = false;
+    execution.command.cdb = task.cdb;
+    execution.command.nexus = session.nexus;
+    execution.command.attribute = task.attribute;
+    execution.command.expected_data_out = task.write ? task.expected_data_transfer_length : 0;
+    execution.command.buffer = {};
+    execution.command.data_out_received = 0;
+    execution.stage = Execution::Stage::wants_memory;
+    task.owner_state = &execution;
+    ++session.executions;
+    ++session.commands;
+    return execution;
+}
+
+void Target::command_received(iscsi::Connection& connection, iscsi::ScsiTask& task) {
+    Session* session = session_of(connection);
+    CHECK(session != nullptr);
+    admit(take_execution(*session, task));
+}
+
+void Target::admit(Execution& execution) {
+    if (!is_lun_0(execution.task->lun)) {
+        execution.admitted.buffer_bytes = buffer_bytes_without_unit;
+    } else {
+        const scsi::Admission admission = unit_.admit(execution.command);
+        if (const auto* refused = std::get_if<scsi::Done>(&admission)) {
+            answer(execution, *refused);
+            return;
+        }
+        execution.admitted = *std::get_if<scsi::Admitted>(&admission);
+    }
+    if (execution.admitted.buffer_bytes == 0) {
+        memory_granted(execution, {});
+        return;
+    }
+    const MutableBytes buffer = buffers_.take(execution.admitted.buffer_bytes);
+    if (!buffer.empty()) {
+        memory_granted(execution, buffer);
+        return;
+    }
+    execution.waiter = {execution.admitted.buffer_bytes,
+                        [](BufferPool::Waiter& waiter, MutableBytes granted) {
+                            Execution& waiting = *static_cast<Execution*>(waiter.owner);
+                            const Waker waker = waiting.session->waker;
+                            waiting.target->memory_granted(waiting, granted);
+                            if (waker.wake != nullptr) waker.wake(waker.owner);
+                        },
+                        &execution};
+    buffers_.wait(execution.waiter);
+}
+
+void Target::memory_granted(Execution& execution, MutableBytes buffer) {
+    execution.buffer = buffer;
+    execution.command.buffer = buffer;
+    const std::uint32_t wanted =
+        std::min(execution.admitted.data_out_bytes, execution.command.expected_data_out);
+    execution.command.data_out_received = wanted;
+    if (execution.task->write && execution.command.expected_data_out != 0) {
+        execution.stage = Execution::Stage::receiving;
+        // With nothing wanted the connection drops what comes and reports at once.
+        execution.session->connection->receive_data_out(*execution.task, buffer.first(wanted));
+        return;
+    }
+    start(execution);
+}
+
+void Target::data_out_received(iscsi::Connection&, iscsi::ScsiTask& task) {
+    Execution& execution = *static_cast<Execution*>(task.owner_state);
+    CHECK(execution.stage == Execution::Stage::receiving);
+    start(execution);
+}
+
+void Target::start(Execution& execution) {
+    if (!is_lun_0(execution.task->lun)) {
+        answer(execution,
+               scsi::answer_without_logical_unit(execution.task->cdb, execution.command.buffer));
+        return;
+    }
+    run(execution, unit_.start(execution.command));
+}
+
+void Target::run(Execution& execution, const scsi::Step& step) {
+    if (const auto* block = std::get_if<scsi::BlockStep>(&step)) {
+        run_block_step(execution, *block);
+    } else if (const auto* exclusive = std::get_if<scsi::ExclusiveStep>(&step)) {
+        execution.exclusive = *exclusive;
+        execution.wants_exclusive = true;
+        ++exclusive_count_;
+        execution.stage = Execution::Stage::blocked;
+        blocked_.push_back(&execution);
+        serve_blocked();
+    } else {
+        answer(execution, *std::get_if<scsi::Done>(&step));
+    }
+}
+
+void Target::run_block_step(Execution& execution, const scsi::BlockStep& step) {
+    BlockRequest& request = execution.request;
+    request.operation = step.operation;
+    request.force_unit_access = step.force_unit_access;
+    request.first_block = step.first_block;
+    request.block_count = step.block_count;
+    const bool has_data =
+        step.operation == BlockOperation::read || step.operation == BlockOperation::write;
+    const std::uint64_t bytes = step.block_count.value * config_.logical_unit.geometry.block_size;
+    request.data =
+        has_data ? execution.command.buffer.subspan(step.buffer_offset, bytes) : MutableBytes{};
+    request.owner = &execution;
+    request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
+        Execution& waiting = *static_cast<Execution*>(done.owner);
+        waiting.target->request_done(waiting, outcome);
+    };
+    if (exclusive_count_ != 0 && must_wait(execution)) {
+        execution.stage = Execution::Stage::blocked;
+        blocked_.push_back(&execution);
+        return;
+    }
+    submit(execution);
+}
+
+void Target::submit(Execution& execution) {
+    execution.stage = Execution::Stage::in_device;
+    device_.submit(execution.request);
+}
+
+/// Whether somebody who came first stands in the way: for a writer, an exclusive range; for one
+/// who wants a range to itself, also writes in the device.
+bool Target::must_wait(const Execution& execution) const {
+    const bool wants_range = execution.wants_exclusive && !execution.holds_exclusive;
+    const Lba first = wants_range ? execution.exclusive.first_block : execution.request.first_block;
+    const BlockCount count =
+        wants_range ? execution.exclusive.block_count : execution.request.block_count;
+    if (!wants_range && !changes_blocks(execution.request.operation)) return false;
+    return std::any_of(executions_.begin(), executions_.end(), [&](const auto& other) {
+        if (other.get() == &execution || other->stage == Execution::Stage::free) return false;
+        if (other->holds_exclusive &&
+            overlaps(first, count, other->exclusive.first_block, other->exclusive.block_count)) {
+            return true;
+        }
+        return wants_range && other->stage == Execution::Stage::in_device &&
+               changes_blocks(other->request.operation) &&
+               overlaps(first, count, other->request.first_block, other->request.block_count);
+    });
+}
+
+void Target::serve_blocked() {
+    for (std::size_t i = 0; i < blocked_.size();) {
+        Execution& execution = *blocked_[i];
+        if (must_wait(execution)) {
+            ++i;
+            continue;
+        }
+        blocked_.erase(blocked_.begin() + static_cast<std::ptrdiff_t>(i));
+        if (execution.wants_exclusive && !execution.holds_exclusive) {
+            execution.holds_exclusive = true;
+            run(execution, unit_.resume(execution.command, BlockOutcome{}));
+            i = 0;  // run() may have changed the list
+        } else {
+            submit(execution);
+        }
+    }
+}
+
+void Target::request_done(Execution& execution, const BlockOutcome& outcome) {
+    const Waker waker = execution.session->waker;
+    if (execution.task == nullptr || execution.aborted) {
+        drop_unanswered(execution);
+    } else {
+        execution.stage = Execution::Stage::running;
+        run(execution, unit_.resume(execution.command, outcome));
+    }
+    if (!blocked_.empty()) serve_blocked();
+    if (waker.wake != nullptr) waker.wake(waker.owner);
+}
+
+void Target::answer(Execution& execution, const scsi::Done& done) {
+    execution.stage = Execution::Stage::answered;
+    iscsi::ScsiResponse response;
+    response.status = done.status;
+    response.sense = std::as_bytes(std::span(done.sense).first(done.sense_length));
+    response.data_in =
+        Bytes(execution.command.buffer).subspan(done.data_in_offset, done.data_in_length);
+    response.data_in_length = done.data_in_total;
+    response.data_out_length = done.data_out_total;
+    execution.session->connection->complete(*execution.task, response);
+}
+
+void Target::task_finished(iscsi::Connection&, iscsi::ScsiTask& task) {
+    Execution& execution = *static_cast<Execution*>(task.owner_state);
+    execution.task = nullptr;
+    switch (execution.stage) {
+        case Execution::Stage::in_device:
+            return;  // request_done ends it
+        case Execution::Stage::wants_memory:
+            buffers_.leave(execution.waiter);
+            break;
+        case Execution::Stage::blocked:
+            std::erase(blocked_, &execution);
+            break;
+        case Execution::Stage::free:
+        case Execution::Stage::receiving:
+        case Execution::Stage::running:
+        case Execution::Stage::answered:
+            break;
+    }
+    retire(execution);
+}
+
+/// Ends an execution whose answer nobody wants.
+void Target::drop_unanswered(Execution& execution) {
+    execution.stage = Execution::Stage::answered;
+    if (execution.task == nullptr) {
+        retire(execution);
+        return;
+    }
+    execution.task->aborted = true;
+    execution.session->connection->complete(*execution.task, {});
+}
+
+void Target::retire(Execution& execution) {
+    Session& session = *execution.session;
+    const MutableBytes buffer = execution.buffer;
+    const bool was_exclusive = execution.wants_exclusive;
+    execution.buffer = {};
+    execution.stage = Execution::Stage::free;
+    execution.wants_exclusive = execution.holds_exclusive = false;
+    free_.push_back(&execution);
+    if (was_exclusive) {
+        --exclusive_count_;
+        serve_blocked();
+    }
+    for (const auto& function : functions_) {
+        std::erase(function->waits_for, &execution);
+    }
+    while (true) {
+        const auto ended =
+            std::find_if(functions_.begin(), functions_.end(),
+                         [](const auto& function) { return function->waits_for.empty(); });
+        if (ended == functions_.end()) break;
+        const std::unique_ptr<PendingFunction> function = std::move(*ended);
+        functions_.erase(ended);
+        finish_function(*function);
+    }
+    --session.executions;
+    if (session.executions == 0 && session.logout_wanted && session.connection != nullptr) {
+        session.logout_wanted = false;
+        session.connection->answer_logout();
+        session.waker.wake(session.waker.owner);
+    }
+    if (session.executions == 0 && session.connection == nullptr) session_drained(session);
+    if (!buffer.empty()) buffers_.give_back(buffer);
+}
+
+void Target::logout_received(iscsi::Connection& connection) {
+    Session* session = session_of(connection);
+    CHECK(session != nullptr);
+    if (session->executions == 0) {
+        connection.answer_logout();
+    } else {
+        session->logout_wanted = true;
+    }
+}
+
+// ---- task management (SAM-5 section 7)
+
+std::vector<Target::Execution*> Target::executions_to_abort(
+    const iscsi::TaskManagementRequest& request, const Session& issuer) {
+    std::vector<Execution*> chosen;
+    for (const auto& execution : executions_) {
+        const auto stage = execution->stage;
+        if (stage == Execution::Stage::free || stage == Execution::Stage::answered) continue;
+        const bool own = execution->session == &issuer;
+        const bool same_unit =
+            execution->task == nullptr || is_lun_0(execution->task->lun) == is_lun_0(request.lun);
+        switch (request.function) {
+            case iscsi::TaskFunction::abort_task:
+                if (own && execution->task == request.referenced_task) break;
+                continue;
+            case iscsi::TaskFunction::abort_task_set:
+                if (own && same_unit) break;
+                continue;
+            case iscsi::TaskFunction::clear_task_set:
+            case iscsi::TaskFunction::logical_unit_reset:
+                if (same_unit) break;
+                continue;
+            default:
+                break;  // target resets: every task
+        }
+        chosen.push_back(execution.get());
+    }
+    return chosen;
+}
+
+void Target::task_management_received(iscsi::Connection& connection,
+                                      const iscsi::TaskManagementRequest& request) {
+    using Response = iscsi::TaskFunctionResponse;
+    Session* session = session_of(connection);
+    CHECK(session != nullptr);
+    switch (request.function) {
+        case iscsi::TaskFunction::task_reassign:
+            connection.answer_task_management(request, Response::reassign_not_supported);
+            return;
+        case iscsi::TaskFunction::clear_aca:
+            connection.answer_task_management(request, Response::not_supported);
+            return;
+        case iscsi::TaskFunction::abort_task: {
+            const bool there =
+                request.referenced_task != nullptr &&
+                static_cast<Execution*>(request.referenced_task->owner_state)->stage !=
+                    Execution::Stage::answered;
+            if (!there) {
+                connection.answer_task_management(request, Response::task_does_not_exist);
+                return;
+            }
+            break;
+        }
+        case iscsi::TaskFunction::target_warm_reset:
+        case iscsi::TaskFunction::target_cold_reset:
+            break;
+        default:
+            if (!is_lun_0(request.lun)) {
+                connection.answer_task_management(request, Response::lun_does_not_exist);
+                return;
+            }
+    }
+    auto function = std::make_unique<PendingFunction>();
+    function->session = session;
+    function->request = request;
+    function->request.referenced_task = nullptr;
+    function->waits_for = executions_to_abort(request, *session);
+    const std::vector<Execution*> aborting = function->waits_for;
+    if (aborting.empty()) {
+        finish_function(*function);
+        return;
+    }
+    functions_.push_back(std::move(function));
+    for (Execution* execution : aborting) {
+        abort(*execution);
+    }
+}
+
+void Target::abort(Execution& execution) {
+    execution.aborted = true;
+    if (execution.task != nullptr) execution.task->aborted = true;
+    switch (execution.stage) {
+        case Execution::Stage::wants_memory:
+            buffers_.leave(execution.waiter);
+            drop_unanswered(execution);
+            return;
+        case Execution::Stage::blocked:
+            std::erase(blocked_, &execution);
+            drop_unanswered(execution);
+            return;
+        case Execution::Stage::receiving:
+            drop_unanswered(execution);
+            return;
+        case Execution::Stage::in_device:  // request_done ends it
+        case Execution::Stage::running:
+        case Execution::Stage::answered:
+        case Execution::Stage::free:
+            return;
+    }
+}
+
+void Target::finish_function(const PendingFunction& function) {
+    Session& session = *function.session;
+    switch (function.request.function) {
+        case iscsi::TaskFunction::clear_task_set:
+            unit_.commands_cleared(session.nexus);
+            break;
+        case iscsi::TaskFunction::logical_unit_reset:
+        case iscsi::TaskFunction::target_warm_reset:
+        case iscsi::TaskFunction::target_cold_reset:
+            apply_reset(function.request.function, session);
+            break;
+        default:
+            break;
+    }
+    if (session.connection == nullptr) return;
+    session.connection->answer_task_management(function.request,
+                                               iscsi::TaskFunctionResponse::complete);
+    session.waker.wake(session.waker.owner);
+}
+
+void Target::apply_reset(iscsi::TaskFunction function, const Session& issuer) {
+    const scsi::ResetKind kind =
+        function == iscsi::TaskFunction::logical_unit_reset  ? scsi::ResetKind::logical_unit
+        : function == iscsi::TaskFunction::target_warm_reset ? scsi::ResetKind::target_warm
+                                                             : scsi::ResetKind::target_cold;
+    unit_.reset(kind, issuer.nexus);
+}
+
+}  // namespace cowtgt::node

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cow-store/block/block_device.h"
+#include "target/iscsi/connection.h"
+#include "target/node/buffer_pool.h"
+#include "target/scsi/logical_unit.h"
+
+/// The device side of sessions: what SAM-5 calls task router and task manager. Joins iscsi (which
+/// knows no disk) and scsi (which knows no connection). It knows no ring, so tests drive it with
+/// a device in memory.
+namespace cowtgt::node {
+
+/// One session of one initiator with a target, as the operator sees it.
+struct SessionFacts {
+    std::string initiator_name;
+    std::string initiator_alias;
+    iscsi::Isid isid{};
+    std::uint16_t tsih = 0;
+    std::string peer;  ///< address:port
+    std::uint64_t commands = 0;
+};
+
+/// A target with its LUN 0: sessions, their tasks, and the way of each command through the
+/// logical unit and the device.
+///
+/// Threads: the ring that owns the target. Ownership: the device and the pool outlive it.
+class Target {
+public:
+    struct Config {
+        std::string name;  ///< iqn
+        scsi::LogicalUnitConfig logical_unit;
+    };
+
+    Target(Config config, BlockDevice& device, BufferPool& buffers);
+    ~Target();
+    Target(const Target&) = delete;
+    Target& operator=(const Target&) = delete;
+
+    const std::string& name() const { return config_.name; }
+
+    /// Whether a new session of this initiator must wait for an older one to end (session
+    /// reinstatement, RFC 7143 section 6.3.5): the connections to be dropped first. A login with a
+    /// TSIH is answered by `status` when there is nothing to reinstate.
+    struct Reinstatement {
+        std::vector<iscsi::Connection*> to_drop;
+        iscsi::LoginStatus status = iscsi::LoginStatus::success;
+    };
+    Reinstatement reinstatement(const iscsi::LoginRequestInfo& info) const;
+    /// Calls back, at once or when the dropped sessions' last request has left the device, so that
+    /// no write of an old session can land after one of the new.
+    void when_drained(const iscsi::LoginRequestInfo& info, std::function<void()> drained);
+
+    /// Tells whoever drives a connection that it has output, or takes input again.
+    struct Waker {
+        void (*wake)(void* owner) = nullptr;
+        void* owner = nullptr;
+    };
+    /// A new session: returns its TSIH.
+    std::uint16_t attach(iscsi::Connection& connection, std::string peer, Waker waker);
+    /// The connection is at its end; its tasks end as their requests come back from the device.
+    void detach(iscsi::Connection& connection);
+
+    // From iscsi::ConnectionOwner, for attached connections:
+    void command_received(iscsi::Connection& connection, iscsi::ScsiTask& task);
+    void data_out_received(iscsi::Connection& connection, iscsi::ScsiTask& task);
+    void task_finished(iscsi::Connection& connection, iscsi::ScsiTask& task);
+    void task_management_received(iscsi::Connection& connection,
+                                  const iscsi::TaskManagementRequest& request);
+    void logout_received(iscsi::Connection& connection);
+
+    void capacity_changed();
+    std::vector<SessionFacts> sessions() const;
+    std::size_t session_count() const;
+    /// No session and no request in the device.
+    bool is_idle() const;
+
+private:
+    struct Session;
+    struct Execution;
+    struct PendingFunction;
+    struct Drain;
+
+    Session* session_of(const iscsi::Connection& connection);
+    Execution& take_execution(Session& session, iscsi::ScsiTask& task);
+    void admit(Execution& execution);
+    void memory_granted(Execution& execution, MutableBytes buffer);
+    void start(Execution& execution);
+    void run(Execution& execution, const scsi::Step& step);
+    void run_block_step(Execution& execution, const scsi::BlockStep& step);
+    bool must_wait(const Execution& execution) const;
+    void submit(Execution& execution);
+    void request_done(Execution& execution, const BlockOutcome& outcome);
+    void serve_blocked();
+    void answer(Execution& execution, const scsi::Done& done);
+    void abort(Execution& execution);
+    void drop_unanswered(Execution& execution);
+    void retire(Execution& execution);
+    void session_drained(Session& session);
+    std::vector<Execution*> executions_to_abort(const iscsi::TaskManagementRequest& request,
+                                                const Session& issuer);
+    void finish_function(const PendingFunction& function);
+    void apply_reset(iscsi::TaskFunction function, const Session& issuer);
+
+    Config config_;
+    BlockDevice& device_;
+    BufferPool& buffers_;
+    scsi::LogicalUnit unit_;
+    std::vector<std::unique_ptr<Session>> sessions_;
+    std::vector<std::unique_ptr<Execution>> executions_;  ///< all ever made, for reuse
+    std::vector<Execution*> free_;
+    std::vector<Execution*> blocked_;  ///< wait for an exclusive range, in order
+    std::size_t exclusive_count_ = 0;  ///< holders and those who want to be
+    std::vector<std::unique_ptr<PendingFunction>> functions_;
+    std::vector<Drain> drains_;
+    std::uint16_t last_tsih_ = 0;
+};
+
+}  // namespace cowtgt::node
