@@ -7,28 +7,14 @@
 #include <cerrno>
 #include <utility>
 
+#include "cow-store/descriptor.h"
+
 namespace cowtgt::config {
 
 namespace {
 
 constexpr std::size_t text_file_bytes_max = 64U << 20;
 constexpr mode_t new_file_mode = 0644;
-
-/// Owns a file descriptor.
-class Descriptor {
-public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    ~Descriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int get() const { return fd_; }
-    bool is_open() const { return fd_ >= 0; }
-
-private:
-    int fd_;
-};
 
 Result<void> write_all(int fd, std::string_view text, const std::string& doing) {
     while (!text.empty()) {

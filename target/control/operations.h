@@ -1,0 +1,107 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cow-store/base/result.h"
+#include "cow-store/store/store.h"
+#include "target/config/config.h"
+#include "target/config/machines_file.h"
+#include "target/control/live_instances.h"
+
+/// The work of every admin command, in one place: the daemon runs it for requests from its socket,
+/// the command runs it itself, on the store under its lock, when no daemon runs.
+///
+/// Results are JSON with these fields, which do not change their meaning (cowtgt(1) lists them):
+///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
+///             imported_at, source, uuid, identity [{where, kind, label, value, kept_because}],
+///             instances [name]
+///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), mac (null),
+///             size_bytes, allocated_bytes, block_size, uuid, created_at,
+///             identity [{where, kind, label, old, new, kept_because}],
+///             sessions [{initiator, address, isid, since}]
+namespace cowtgt::control {
+
+/// An export that has begun: as long as this exists its instance cannot be removed, renamed or
+/// reset. May be run and destroyed on another thread than the operations.
+class ExportJob {
+public:
+    ExportJob(std::string name, std::uint64_t size_bytes, LiveInstances& live,
+              std::shared_ptr<void> hold);
+    std::uint64_t size_bytes() const { return size_bytes_; }  ///< of the disk
+    Result<void> run(const store::Store::Sink& sink, const store::Progress& progress);
+
+private:
+    std::string name_;
+    std::uint64_t size_bytes_;
+    LiveInstances& live_;
+    std::shared_ptr<void> hold_;
+};
+
+/// Ownership: keeps references to `store` and `live`.
+/// Threads: one at a time (the control thread); see ExportJob for the exception.
+class Operations {
+public:
+    /// `machines` is the loaded machines.toml of `config`. The store is opened exclusively.
+    Operations(config::Config config, store::Store& store, config::MachinesFile machines,
+               LiveInstances& live);
+    ~Operations();
+
+    /// Ends what a killed process left between store and machines.toml; call it once, before
+    /// anything else. Returns a sentence for each thing that was mended.
+    std::vector<std::string> recover();
+
+    /// For the start of the daemon: serves every instance of the store, with or without a line in
+    /// machines.toml. Returns what could not be served; the others are.
+    std::vector<Error> bring_all_online();
+
+    /// Takes in a machines.toml that was edited by hand (SIGHUP) and applies changed lines to the
+    /// instances that exist. On an error the old state stays in force. Returns an object:
+    /// changed [name], without_instance [name] (lines whose instance was never cloned).
+    Result<nlohmann::json> reload();
+
+    /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset",
+    /// "template ls", "template show", "template rm", "status". Arguments are an object of
+    /// strings and numbers; usage for an unknown command or argument.
+    Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
+
+    /// not_found when there is no such instance.
+    Result<ExportJob> begin_export(std::string_view name);
+
+    const config::Config& config() const { return config_; }
+
+private:
+    class Intent;
+    struct Busy;
+    struct CommandRow;
+    static const CommandRow command_rows[];
+
+    Result<nlohmann::json> clone(const nlohmann::json& arguments);
+    Result<nlohmann::json> list(const nlohmann::json& arguments);
+    Result<nlohmann::json> show(const nlohmann::json& arguments);
+    Result<nlohmann::json> remove(const nlohmann::json& arguments);
+    Result<nlohmann::json> rename(const nlohmann::json& arguments);
+    Result<nlohmann::json> reset(const nlohmann::json& arguments);
+    Result<nlohmann::json> template_list(const nlohmann::json& arguments);
+    Result<nlohmann::json> template_show(const nlohmann::json& arguments);
+    Result<nlohmann::json> template_remove(const nlohmann::json& arguments);
+    Result<nlohmann::json> status(const nlohmann::json& arguments);
+
+    Result<store::InstanceInfo> make_instance(const store::CloneOptions& options,
+                                              config::Machine machine);
+    Result<void> stop_for_change(std::string_view name);
+    Result<void> serve(std::string_view name, std::string_view what_was_done);
+    nlohmann::json describe(const store::InstanceInfo& info) const;
+
+    config::Config config_;
+    store::Store& store_;
+    config::MachinesFile machines_;
+    LiveInstances& live_;
+    std::shared_ptr<Busy> busy_;
+};
+
+}  // namespace cowtgt::control
