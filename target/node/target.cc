@@ -32,7 +32,7 @@ struct Target::Session {
     iscsi::LoginRequestInfo info;
     std::uint16_t tsih = 0;
     scsi::NexusId nexus = 0;
-    std::string peer;
+    Origin origin;
     std::uint64_t commands = 0;
     std::size_t executions = 0;
     bool logout_wanted = false;
@@ -124,14 +124,13 @@ void Target::when_drained(const iscsi::LoginRequestInfo& info, std::function<voi
     drains_.push_back({info.initiator_name, info.isid, std::move(drained)});
 }
 
-std::uint16_t Target::attach(iscsi::Connection& connection, std::string peer, Waker waker) {
+std::uint16_t Target::attach(iscsi::Connection& connection, Origin origin, Waker waker) {
     auto session = std::make_unique<Session>();
     session->connection = &connection;
     session->waker = waker;
     session->info = connection.login_info();
-    session->peer = std::move(peer);
-    if (++last_tsih_ == 0) ++last_tsih_;
-    session->tsih = last_tsih_;
+    session->origin = std::move(origin);
+    session->tsih = session->info.tsih != 0 ? session->info.tsih : next_tsih();
     constexpr std::string_view digits = "0123456789abcdef";
     std::string port = session->info.initiator_name + ",i,0x";
     for (const std::uint8_t byte : session->info.isid) {
@@ -141,7 +140,18 @@ std::uint16_t Target::attach(iscsi::Connection& connection, std::string peer, Wa
     session->nexus =
         unit_.add_nexus({std::move(port), config_.logical_unit.target_port_name, std::uint16_t{1}});
     sessions_.push_back(std::move(session));
-    return last_tsih_;
+    return sessions_.back()->tsih;
+}
+
+/// Nonzero and not in use.
+std::uint16_t Target::next_tsih() {
+    while (true) {
+        ++last_tsih_;
+        const bool taken =
+            std::any_of(sessions_.begin(), sessions_.end(),
+                        [&](const auto& session) { return session->tsih == last_tsih_; });
+        if (last_tsih_ != 0 && !taken) return last_tsih_;
+    }
 }
 
 Target::Session* Target::session_of(const iscsi::Connection& connection) {
@@ -183,7 +193,8 @@ std::vector<SessionFacts> Target::sessions() const {
     for (const auto& session : sessions_) {
         if (session->connection == nullptr) continue;
         facts.push_back({session->info.initiator_name, session->info.initiator_alias,
-                         session->info.isid, session->tsih, session->peer, session->commands});
+                         session->info.isid, session->tsih, session->origin.peer,
+                         session->origin.since, session->commands});
     }
     return facts;
 }

@@ -61,8 +61,13 @@ public:
         void (*wake)(void* owner) = nullptr;
         void* owner = nullptr;
     };
-    /// A new session: returns its TSIH.
-    std::uint16_t attach(iscsi::Connection& connection, std::string peer, Waker waker);
+    /// Where a session comes from, for the operator.
+    struct Origin {
+        std::string peer;
+        std::int64_t since = 0;
+    };
+    /// A new session: returns its TSIH (the one it logged in with, if it had one).
+    std::uint16_t attach(iscsi::Connection& connection, Origin origin, Waker waker);
     /// The connection is at its end; its tasks end as their requests come back from the device.
     void detach(iscsi::Connection& connection);
 
@@ -86,6 +91,7 @@ private:
     struct PendingFunction;
     struct Drain;
 
+    std::uint16_t next_tsih();
     Session* session_of(const iscsi::Connection& connection);
     Execution& take_execution(Session& session, iscsi::ScsiTask& task);
     void admit(Execution& execution);
