@@ -22,7 +22,8 @@ struct SessionFacts {
     std::string initiator_alias;
     iscsi::Isid isid{};
     std::uint16_t tsih = 0;
-    std::string peer;  ///< address:port
+    std::string peer;        ///< address:port
+    std::int64_t since = 0;  ///< seconds since 1970
     std::uint64_t commands = 0;
 };
 
