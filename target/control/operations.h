@@ -75,7 +75,6 @@ public:
     const config::Config& config() const { return config_; }
 
 private:
-    class Intent;
     struct Busy;
     struct CommandRow;
     static const CommandRow command_rows[];
@@ -94,12 +93,15 @@ private:
     Result<store::InstanceInfo> make_instance(const store::CloneOptions& options,
                                               config::Machine machine);
     Result<void> stop_for_change(std::string_view name);
+    Result<void> bring_online(std::string_view name);
+    /// bring_online, with an error that also says what did succeed before.
     Result<void> serve(std::string_view name, std::string_view what_was_done);
     nlohmann::json describe(const store::InstanceInfo& info) const;
 
     config::Config config_;
     store::Store& store_;
     config::MachinesFile machines_;
+    config::Machines applied_;  ///< what live_ was last told, by instance
     LiveInstances& live_;
     std::shared_ptr<Busy> busy_;
 };

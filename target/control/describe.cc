@@ -1,0 +1,157 @@
+#include "target/control/describe.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "target/config/names.h"
+
+namespace cowtgt::control {
+
+namespace {
+
+using nlohmann::json;
+
+json describe_identity(const std::vector<store::IdentityItem>& items, bool of_instance) {
+    json list = json::array();
+    for (const store::IdentityItem& item : items) {
+        json entry = {{"where", item.where},
+                      {"kind", item.kind},
+                      {"label", item.label},
+                      {"kept_because", item.kept_because}};
+        if (of_instance) {
+            entry["old"] = item.old_value;
+            entry["new"] = item.new_value.empty() ? item.old_value : item.new_value;
+        } else {
+            entry["value"] = item.old_value;
+        }
+        list.push_back(std::move(entry));
+    }
+    return list;
+}
+
+json describe_sessions(const std::vector<SessionInfo>& sessions) {
+    json list = json::array();
+    for (const SessionInfo& session : sessions) {
+        list.push_back({{"initiator", session.initiator_name},
+                        {"address", session.initiator_address},
+                        {"isid", session.isid},
+                        {"since", session.since}});
+    }
+    return list;
+}
+
+std::optional<config::Endpoint> endpoint_of(const sockaddr* address) {
+    config::Endpoint endpoint;
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const void* bytes = nullptr;
+    if (address->sa_family == AF_INET) {
+        bytes = &reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+    } else if (address->sa_family == AF_INET6) {
+        const in6_addr& ipv6 = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+        if (IN6_IS_ADDR_LINKLOCAL(&ipv6)) return std::nullopt;  // of no use without its interface
+        bytes = &ipv6;
+        endpoint.ipv6 = true;
+    } else {
+        return std::nullopt;
+    }
+    if (inet_ntop(address->sa_family, bytes, text.data(), text.size()) == nullptr) {
+        return std::nullopt;
+    }
+    endpoint.address = text.data();
+    return endpoint;
+}
+
+/// Addresses of this host's interfaces that are up, without loopback; no ports.
+std::vector<config::Endpoint> host_addresses() {
+    std::vector<config::Endpoint> found;
+    ifaddrs* first = nullptr;
+    if (::getifaddrs(&first) != 0) return found;
+    const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(first, ::freeifaddrs);
+    for (const ifaddrs* entry = first; entry != nullptr; entry = entry->ifa_next) {
+        const bool is_up = (entry->ifa_flags & IFF_UP) != 0;
+        const bool is_loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
+        if (entry->ifa_addr == nullptr || !is_up || is_loopback) continue;
+        if (auto endpoint = endpoint_of(entry->ifa_addr)) found.push_back(std::move(*endpoint));
+    }
+    return found;
+}
+
+/// The addresses behind one `listen` entry. "::" also takes IPv4 connections.
+std::vector<config::Endpoint> reachable(const config::Endpoint& listen) {
+    if (!listen.is_wildcard()) return {listen};
+    std::vector<config::Endpoint> found;
+    for (config::Endpoint& endpoint : host_addresses()) {
+        endpoint.port = listen.port;
+        if (!endpoint.ipv6 || listen.ipv6) found.push_back(std::move(endpoint));
+    }
+    if (found.empty()) found.push_back({"127.0.0.1", listen.port, false});
+    return found;
+}
+
+}  // namespace
+
+std::string template_ref_text(std::string_view name, std::uint32_t version) {
+    return std::string(name) + "@" + std::to_string(version);
+}
+
+json describe_template(const store::TemplateInfo& info) {
+    return {{"name", info.name},
+            {"version", info.version},
+            {"ref", template_ref_text(info.name, info.version)},
+            {"tags", info.tags},
+            {"size_bytes", info.size_bytes},
+            {"allocated_bytes", info.allocated_bytes},
+            {"block_size", info.block_size},
+            {"content_id", info.content_id},
+            {"imported_at", info.imported_at},
+            {"source", info.source},
+            {"uuid", to_string(info.uuid)},
+            {"identity", describe_identity(info.identity, false)},
+            {"instances", info.instances}};
+}
+
+json describe_instance(const store::InstanceInfo& info, const config::Machine& machine,
+                       const config::Config& config, const std::vector<SessionInfo>& sessions) {
+    json mac = nullptr;
+    json initiator = nullptr;
+    if (machine.mac) {
+        mac = config::to_string(*machine.mac);
+        initiator = config::initiator_name(config.iqn_prefix, info.name);
+    }
+    return {{"name", info.name},
+            {"template", template_ref_text(info.template_name, info.template_version)},
+            {"target", config::target_name(config.iqn_prefix, info.name)},
+            {"lun", 0},
+            {"urls", portal_urls(config, info.name)},
+            {"initiator", std::move(initiator)},
+            {"mac", std::move(mac)},
+            {"size_bytes", info.size_bytes},
+            {"allocated_bytes", info.allocated_bytes},
+            {"block_size", info.block_size},
+            {"uuid", to_string(info.uuid)},
+            {"created_at", info.created_at},
+            {"identity", describe_identity(info.identity, true)},
+            {"sessions", describe_sessions(sessions)}};
+}
+
+std::vector<std::string> portal_urls(const config::Config& config, std::string_view instance) {
+    const std::string target = config::target_name(config.iqn_prefix, instance);
+    std::vector<std::string> urls;
+    for (const config::Endpoint& listen : config.listen) {
+        for (const config::Endpoint& endpoint : reachable(listen)) {
+            std::string url = "iscsi://" + to_string(endpoint) + "/" + target + "/0";
+            if (std::find(urls.begin(), urls.end(), url) == urls.end()) {
+                urls.push_back(std::move(url));
+            }
+        }
+    }
+    return urls;
+}
+
+}  // namespace cowtgt::control

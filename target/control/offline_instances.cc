@@ -1,0 +1,28 @@
+#include "target/control/offline_instances.h"
+
+#include <nlohmann/json.hpp>
+
+namespace cowtgt::control {
+
+std::vector<SessionInfo> OfflineInstances::sessions(std::string_view) const {
+    return {};
+}
+
+Result<void> OfflineInstances::take_offline(std::string_view) {
+    return {};
+}
+
+Result<void> OfflineInstances::bring_online(std::string_view, const config::Machine&) {
+    return {};
+}
+
+Result<void> OfflineInstances::read_live(std::string_view name, const store::Store::Sink& sink,
+                                         const store::Progress& progress) {
+    return store_.export_instance(name, sink, progress);
+}
+
+nlohmann::json OfflineInstances::status() const {
+    return nullptr;
+}
+
+}  // namespace cowtgt::control

@@ -1,0 +1,442 @@
+#include "target/control/operations.h"
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "target/config/names.h"
+#include "target/config/size.h"
+#include "target/control/arguments.h"
+#include "target/control/describe.h"
+#include "target/control/intent.h"
+
+namespace cowtgt::control {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::string_view intent_file_name = "unfinished.json";
+
+Error with_prefix(std::string prefix, Error error) {
+    error.message.insert(0, prefix);
+    return error;
+}
+
+Result<std::uint64_t> size_argument(const json& arguments) {
+    const auto found = arguments.find("size");
+    if (found == arguments.end() || found->is_null()) return std::uint64_t{0};
+    if (found->is_number_unsigned()) return found->get<std::uint64_t>();
+    auto text = text_argument(arguments, "size");
+    if (!text) return text.error();
+    auto size = config::parse_size(*text);
+    if (size && *size == 0) return Error{ErrorCode::usage, "a disk cannot have the size 0"};
+    return size;
+}
+
+Result<std::optional<config::MacAddress>> mac_argument(const json& arguments) {
+    auto text = optional_text_argument(arguments, "mac");
+    if (!text) return text.error();
+    if (!*text) return std::optional<config::MacAddress>();
+    auto mac = config::parse_mac(**text);
+    if (!mac) return mac.error();
+    return std::optional(*mac);
+}
+
+Result<std::string> only_name_argument(const json& arguments) {
+    if (auto known = only_arguments(arguments, {"name"}); !known) return known.error();
+    return text_argument(arguments, "name");
+}
+
+Result<store::TemplateRef> only_template_argument(const json& arguments) {
+    if (auto known = only_arguments(arguments, {"template"}); !known) return known.error();
+    auto text = text_argument(arguments, "template");
+    if (!text) return text.error();
+    return store::parse_template_ref(*text);
+}
+
+}  // namespace
+
+/// The instances that are being exported, shared with the jobs on their threads.
+struct Operations::Busy {
+    std::mutex mutex;
+    std::multiset<std::string, std::less<>> names;  ///< guarded by mutex
+
+    bool has(std::string_view name) {
+        const std::lock_guard lock(mutex);
+        return names.find(name) != names.end();
+    }
+    static std::shared_ptr<void> hold(const std::shared_ptr<Busy>& busy, std::string name) {
+        {
+            const std::lock_guard lock(busy->mutex);
+            busy->names.insert(name);
+        }
+        return {nullptr, [busy, name = std::move(name)](void*) {
+                    const std::lock_guard lock(busy->mutex);
+                    busy->names.erase(busy->names.find(name));
+                }};
+    }
+};
+
+ExportJob::ExportJob(std::string name, std::uint64_t size_bytes, LiveInstances& live,
+                     std::shared_ptr<void> hold)
+    : name_(std::move(name)), size_bytes_(size_bytes), live_(live), hold_(std::move(hold)) {}
+
+Result<void> ExportJob::run(const store::Store::Sink& sink, const store::Progress& progress) {
+    return live_.read_live(name_, sink, progress);
+}
+
+Operations::Operations(config::Config config, store::Store& store, config::MachinesFile machines,
+                       LiveInstances& live)
+    : config_(std::move(config)),
+      store_(store),
+      machines_(std::move(machines)),
+      live_(live),
+      busy_(std::make_shared<Busy>()) {}
+
+Operations::~Operations() = default;
+
+struct Operations::CommandRow {
+    std::string_view name;
+    Result<json> (Operations::*run)(const json& arguments);
+};
+const Operations::CommandRow Operations::command_rows[] = {
+    {"clone", &Operations::clone},
+    {"ls", &Operations::list},
+    {"show", &Operations::show},
+    {"rm", &Operations::remove},
+    {"rename", &Operations::rename},
+    {"reset", &Operations::reset},
+    {"template ls", &Operations::template_list},
+    {"template show", &Operations::template_show},
+    {"template rm", &Operations::template_remove},
+    {"status", &Operations::status},
+};
+
+Result<json> Operations::run(std::string_view command, const json& arguments) {
+    const auto* row = std::find_if(std::begin(command_rows), std::end(command_rows),
+                                   [&](const CommandRow& known) { return known.name == command; });
+    if (row == std::end(command_rows)) {
+        return Error{ErrorCode::usage, "unknown command '" + std::string(command) + "'"};
+    }
+    return (this->*row->run)(arguments);
+}
+
+std::vector<std::string> Operations::recover() {
+    const IntentFile file(config_.store / intent_file_name);
+    const std::optional<Intent> intent = file.read();
+    std::vector<std::string> mended;
+    if (!intent) {
+        file.clear();
+        return mended;
+    }
+    const auto instance = store_.find_instance(intent->name);
+    Result<void> edited;
+    if (intent->kind == Intent::Kind::clone && instance) {
+        auto line = config::parse_machines(intent->line, "unfinished clone");
+        if (line && line->contains(intent->name)) {
+            config::Machine machine = line->find(intent->name)->second;
+            machine.template_ref =
+                template_ref_text(instance->template_name, instance->template_version);
+            edited = machines_.put(machine);
+            mended.push_back("finished the clone of " + intent->name + ", which was interrupted");
+        }
+    } else if (intent->kind == Intent::Kind::remove && !instance) {
+        edited = machines_.remove(intent->name);
+        mended.push_back("finished the removal of " + intent->name + ", which was interrupted");
+    } else if (intent->kind == Intent::Kind::rename && !instance &&
+               store_.find_instance(intent->to)) {
+        edited = machines_.rename(intent->name, intent->to);
+        mended.push_back("finished the rename of " + intent->name + " to " + intent->to +
+                         ", which was interrupted");
+    }
+    if (!edited) {
+        // The intent stays, so that the next command tries again.
+        mended.back() = edited.error().message;
+        return mended;
+    }
+    file.clear();
+    return mended;
+}
+
+std::vector<Error> Operations::bring_all_online() {
+    std::vector<Error> problems;
+    auto instances = store_.instances();
+    if (!instances) {
+        problems.push_back(std::move(instances).error());
+        return problems;
+    }
+    for (const store::InstanceInfo& info : *instances) {
+        if (auto online = bring_online(info.name); !online)
+            problems.push_back(with_prefix(info.name + ": ", online.error()));
+    }
+    return problems;
+}
+
+Result<json> Operations::reload() {
+    if (auto loaded = machines_.reload(); !loaded) return loaded.error();
+    auto instances = store_.instances();
+    if (!instances) return instances.error();
+    json changed = json::array();
+    std::set<std::string, std::less<>> names;
+    for (const store::InstanceInfo& info : *instances) {
+        names.insert(info.name);
+        const auto applied = applied_.find(info.name);
+        if (applied != applied_.end() && applied->second == machines_.find(info.name)) continue;
+        if (auto served = serve(info.name, "changed"); !served) return served.error();
+        changed.push_back(info.name);
+    }
+    json without_instance = json::array();
+    for (const auto& [name, machine] : machines_.machines()) {
+        if (!names.contains(name)) without_instance.push_back(name);
+    }
+    return json{{"changed", std::move(changed)}, {"without_instance", std::move(without_instance)}};
+}
+
+Result<ExportJob> Operations::begin_export(std::string_view name) {
+    auto info = store_.find_instance(name);
+    if (!info) return info.error();
+    return ExportJob(info->name, info->size_bytes, live_, Busy::hold(busy_, info->name));
+}
+
+Result<json> Operations::clone(const json& arguments) {
+    if (auto known = only_arguments(arguments, {"template", "name", "mac", "size"}); !known) {
+        return known.error();
+    }
+    auto source_text = text_argument(arguments, "template");
+    if (!source_text) return source_text.error();
+    auto name = text_argument(arguments, "name");
+    if (!name) return name.error();
+    if (auto checked = store::check_name(*name); !checked) return checked.error();
+    auto source = store::parse_template_ref(*source_text);
+    if (!source) return source.error();
+    auto size = size_argument(arguments);
+    if (!size) return size.error();
+    auto mac = mac_argument(arguments);
+    if (!mac) return mac.error();
+
+    if (auto current = machines_.reload(); !current) return current.error();
+    // A line that was written by hand before the clone counts where the command says nothing.
+    config::Machine machine = machines_.find(*name);
+    if (*mac) machine.mac = *mac;
+    if (*size != 0) machine.size_bytes = *size;
+    if (machine.mac) {
+        const std::string_view owner = machines_.owner_of(*machine.mac);
+        if (!owner.empty() && owner != *name) {
+            return Error{ErrorCode::exists, "the MAC " + config::to_string(*machine.mac) +
+                                                " belongs to " + std::string(owner) + " (" +
+                                                machines_.path().string() + ")"};
+        }
+    }
+    store::CloneOptions options;
+    options.source = std::move(*source);
+    options.name = *name;
+    options.size_bytes = machine.size_bytes;
+    auto info = make_instance(options, std::move(machine));
+    if (!info) return info.error();
+    if (auto served = serve(*name, "cloned"); !served) return served.error();
+    return describe(*info);
+}
+
+Result<store::InstanceInfo> Operations::make_instance(const store::CloneOptions& options,
+                                                      config::Machine machine) {
+    // Asked before the intent is written: an intent to clone means that there was no instance.
+    if (store_.find_instance(options.name)) {
+        return Error{ErrorCode::exists, "instance '" + options.name +
+                                            "' exists already; choose another name or remove it "
+                                            "with: cowtgt rm " +
+                                            options.name};
+    }
+    const IntentFile intent(config_.store / intent_file_name);
+    auto noted =
+        intent.write({Intent::Kind::clone, options.name, "", config::machine_line(machine)});
+    if (!noted) return noted.error();
+    auto info = store_.clone(options);
+    if (!info) {
+        intent.clear();
+        return info;
+    }
+    machine.template_ref = template_ref_text(info->template_name, info->template_version);
+    if (auto put = machines_.put(machine); !put) {
+        if (auto undone = store_.remove_instance(options.name); undone) intent.clear();
+        return put.error();
+    }
+    intent.clear();
+    return info;
+}
+
+Result<json> Operations::list(const json& arguments) {
+    if (auto known = only_arguments(arguments, {}); !known) return known.error();
+    auto instances = store_.instances();
+    if (!instances) return instances.error();
+    std::sort(instances->begin(), instances->end(),
+              [](const auto& a, const auto& b) { return a.name < b.name; });
+    json result = json::array();
+    for (const store::InstanceInfo& info : *instances)
+        result.push_back(describe(info));
+    return result;
+}
+
+Result<json> Operations::show(const json& arguments) {
+    auto name = only_name_argument(arguments);
+    if (!name) return name.error();
+    auto info = store_.find_instance(*name);
+    if (!info) return info.error();
+    return describe(*info);
+}
+
+Result<void> Operations::stop_for_change(std::string_view name) {
+    if (auto found = store_.find_instance(name); !found) return found.error();
+    if (busy_->has(name)) {
+        return Error{ErrorCode::in_use, "'" + std::string(name) +
+                                            "' is being exported; wait for "
+                                            "the end of the export"};
+    }
+    // With an error in machines.toml its line could not be edited afterwards.
+    if (auto current = machines_.reload(); !current) return current.error();
+    if (auto stopped = live_.take_offline(name); !stopped) return stopped;
+    if (const auto applied = applied_.find(name); applied != applied_.end()) {
+        applied_.erase(applied);
+    }
+    return {};
+}
+
+Result<void> Operations::bring_online(std::string_view name) {
+    const config::Machine machine = machines_.find(name);
+    auto online = live_.bring_online(name, machine);
+    if (online) applied_.insert_or_assign(machine.name, machine);
+    return online;
+}
+
+Result<void> Operations::serve(std::string_view name, std::string_view what_was_done) {
+    auto online = bring_online(name);
+    if (online) return {};
+    return with_prefix("'" + std::string(name) + "' was " + std::string(what_was_done) +
+                           ", but cannot be served: ",
+                       online.error());
+}
+
+Result<json> Operations::remove(const json& arguments) {
+    auto name = only_name_argument(arguments);
+    if (!name) return name.error();
+    if (auto stopped = stop_for_change(*name); !stopped) return stopped.error();
+    const IntentFile intent(config_.store / intent_file_name);
+    Result<void> done = intent.write({Intent::Kind::remove, *name, "", ""});
+    if (done) done = store_.remove_instance(*name);
+    if (!done) {
+        // Whatever keeps it from being served again is less news than why it is still there.
+        if (store_.find_instance(*name)) (void)serve(*name, "kept");
+        intent.clear();
+        return done.error();
+    }
+    if (auto edited = machines_.remove(*name); !edited) return edited.error();
+    intent.clear();
+    return json{{"removed", *name}};
+}
+
+Result<json> Operations::rename(const json& arguments) {
+    if (auto known = only_arguments(arguments, {"name", "to"}); !known) return known.error();
+    auto from = text_argument(arguments, "name");
+    if (!from) return from.error();
+    auto to = text_argument(arguments, "to");
+    if (!to) return to.error();
+    if (auto checked = store::check_name(*to); !checked) return checked.error();
+    if (auto found = store_.find_instance(*from); !found) return found.error();
+    if (store_.find_instance(*to)) {
+        return Error{ErrorCode::exists, "instance '" + *to + "' exists already"};
+    }
+    if (auto stopped = stop_for_change(*from); !stopped) return stopped.error();
+    const IntentFile intent(config_.store / intent_file_name);
+    Result<void> done = intent.write({Intent::Kind::rename, *from, *to, ""});
+    if (done) done = store_.rename_instance(*from, *to);
+    if (!done) {
+        (void)serve(*from, "not renamed");  // as above: the first error is the news
+        intent.clear();
+        return done.error();
+    }
+    if (auto edited = machines_.rename(*from, *to); !edited) return edited.error();
+    intent.clear();
+    if (auto served = serve(*to, "renamed"); !served) return served.error();
+    auto info = store_.find_instance(*to);
+    if (!info) return info.error();
+    return describe(*info);
+}
+
+Result<json> Operations::reset(const json& arguments) {
+    auto name = only_name_argument(arguments);
+    if (!name) return name.error();
+    if (auto stopped = stop_for_change(*name); !stopped) return stopped.error();
+    const Result<void> done = store_.reset_instance(*name);
+    const Result<void> served = serve(*name, "reset");
+    if (!done) return done.error();
+    if (!served) return served.error();
+    auto info = store_.find_instance(*name);
+    if (!info) return info.error();
+    return describe(*info);
+}
+
+Result<json> Operations::template_list(const json& arguments) {
+    if (auto known = only_arguments(arguments, {}); !known) return known.error();
+    auto templates = store_.templates();
+    if (!templates) return templates.error();
+    std::sort(templates->begin(), templates->end(), [](const auto& a, const auto& b) {
+        return std::tie(a.name, a.version) < std::tie(b.name, b.version);
+    });
+    json result = json::array();
+    for (const store::TemplateInfo& info : *templates)
+        result.push_back(describe_template(info));
+    return result;
+}
+
+Result<json> Operations::template_show(const json& arguments) {
+    auto ref = only_template_argument(arguments);
+    if (!ref) return ref.error();
+    auto info = store_.find_template(*ref);
+    if (!info) return info.error();
+    return describe_template(*info);
+}
+
+Result<json> Operations::template_remove(const json& arguments) {
+    auto ref = only_template_argument(arguments);
+    if (!ref) return ref.error();
+    // Without a version or a tag all versions go, so all are named in the answer.
+    auto templates = store_.templates();
+    if (!templates) return templates.error();
+    const bool all = ref->version == 0 && ref->tag.empty();
+    if (!all) {
+        auto one = store_.find_template(*ref);
+        if (!one) return one.error();
+        ref->version = one->version;
+        ref->tag.clear();
+    }
+    json removed = json::array();
+    for (const store::TemplateInfo& info : *templates) {
+        if (info.name == ref->name && (all || info.version == ref->version)) {
+            removed.push_back(template_ref_text(info.name, info.version));
+        }
+    }
+    if (auto done = store_.remove_template(*ref); !done) return done.error();
+    return json{{"removed", std::move(removed)}};
+}
+
+Result<json> Operations::status(const json& arguments) {
+    if (auto known = only_arguments(arguments, {}); !known) return known.error();
+    auto instances = store_.instances();
+    if (!instances) return instances.error();
+    auto templates = store_.templates();
+    if (!templates) return templates.error();
+    return json{{"config", config_.file.string()}, {"store", config_.store.string()},
+                {"iqn", config_.iqn_prefix},       {"templates", templates->size()},
+                {"instances", instances->size()},  {"daemon", live_.status()}};
+}
+
+json Operations::describe(const store::InstanceInfo& info) const {
+    return describe_instance(info, machines_.find(info.name), config_, live_.sessions(info.name));
+}
+
+}  // namespace cowtgt::control
