@@ -34,11 +34,11 @@ Result<void> check_name(std::string_view name);
 
 /// One identity as it is on disk: "gpt disk", "partition 2", "ext4 partition 2".
 struct IdentityItem {
-    std::string where;      ///< "gpt", "partition 1", "ext4 on partition 2"
-    std::string kind;       ///< "disk-guid", "partition-guid", "disk-signature", "fs-uuid"
-    std::string label;      ///< of the file system or partition, if any
+    std::string where;  ///< "gpt", "partition 1", "ext4 on partition 2"
+    std::string kind;   ///< "disk-guid", "partition-guid", "disk-signature", "fs-uuid"
+    std::string label;  ///< of the file system or partition, if any
     std::string old_value;
-    std::string new_value;  ///< empty when kept
+    std::string new_value;     ///< empty when kept
     std::string kept_because;  ///< why it was kept, empty when it was changed
 };
 
@@ -49,8 +49,8 @@ struct TemplateInfo {
     std::uint64_t size_bytes = 0;       ///< of the disk
     std::uint64_t allocated_bytes = 0;  ///< on the host
     std::uint32_t block_size = 512;
-    std::string content_id;             ///< hash over the chunk hashes, hex
-    std::string imported_at;            ///< RFC 3339
+    std::string content_id;   ///< hash over the chunk hashes, hex
+    std::string imported_at;  ///< RFC 3339
     std::string source;
     Uuid uuid;
     std::vector<IdentityItem> identity;  ///< what is there and would change at a clone
@@ -64,7 +64,7 @@ struct InstanceInfo {
     std::uint64_t size_bytes = 0;
     std::uint64_t allocated_bytes = 0;  ///< of its own, on the host
     std::uint32_t block_size = 512;
-    Uuid uuid;                          ///< of the instance, new at each clone
+    Uuid uuid;  ///< of the instance, new at each clone
     std::string created_at;
     std::vector<IdentityItem> identity;
 };
