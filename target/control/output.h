@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "cow-store/base/bytes.h"
+#include "cow-store/base/result.h"
+
+namespace cowtgt::control {
+
+/// Where an export goes: a descriptor that the user opened, in the command or in the daemon.
+///
+/// A regular file gets its holes where the disk has zeros; a block device, a pipe or a socket gets
+/// the zeros. Only for the owner of the descriptor; it stays the caller's.
+class ExportOutput {
+public:
+    /// `is_cancelled` is asked now and then while a pipe or socket takes nothing.
+    ExportOutput(int descriptor, std::uint64_t size_bytes, std::function<bool()> is_cancelled);
+
+    /// Before the first byte: a regular file gets its final size.
+    Result<void> begin();
+    /// In order; what lies between two calls is zero.
+    Result<void> write(std::uint64_t offset, Bytes bytes);
+    /// The zeros at the end, and a sync where there is something to sync.
+    Result<void> end();
+
+private:
+    Result<void> write_zeros_up_to(std::uint64_t offset);
+    Result<void> write_stream(Bytes bytes);
+    Result<void> await_room();
+
+    int descriptor_;
+    std::uint64_t size_bytes_;
+    std::function<bool()> is_cancelled_;
+    std::uint64_t position_ = 0;  ///< bytes that are written
+    enum class Kind { file, device, stream } kind_ = Kind::stream;
+};
+
+}  // namespace cowtgt::control
