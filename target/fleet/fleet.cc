@@ -1,0 +1,423 @@
+#include "target/fleet/fleet.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <future>
+#include <optional>
+#include <thread>
+
+#include "cow-store/store/open_instance.h"
+#include "target/config/endpoint.h"
+#include "target/config/names.h"
+
+namespace cowtgt::fleet {
+
+namespace {
+
+constexpr std::uint64_t read_chunk_bytes = 1U << 20;
+
+/// Of all names and serial numbers that cowtgt derives (made once, at random).
+constexpr Uuid name_space{{0x6f, 0x9d, 0x0c, 0x5e, 0x1b, 0x7a, 0x4c, 0x2e, 0x9a, 0x41, 0x35, 0x0b,
+                           0x52, 0xe7, 0x88, 0xd1}};
+
+std::string rfc3339(std::int64_t seconds) {
+    const std::time_t time = seconds;
+    std::tm parts{};
+    gmtime_r(&time, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+std::string hex(std::span<const std::uint8_t> bytes) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : bytes) {
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+/// Calls a function on a ring's thread and waits for what it returns.
+template <typename Function>
+auto on_ring(net::RingWorker& ring, Function function) -> decltype(function()) {
+    using Value = decltype(function());
+    std::promise<Value> promise;
+    std::future<Value> value = promise.get_future();
+    ring.post([&] {
+        if constexpr (std::is_void_v<Value>) {
+            function();
+            promise.set_value();
+        } else {
+            promise.set_value(function());
+        }
+    });
+    return value.get();
+}
+
+/// Hands on what is not zero, in runs of whole clusters.
+Result<void> emit(const store::Store::Sink& sink, std::uint64_t offset, Bytes bytes) {
+    const auto cluster_at = [&](std::size_t at) {
+        return bytes.subspan(at, std::min<std::size_t>(cluster_size, bytes.size() - at));
+    };
+    const auto is_zero = [](Bytes cluster) {
+        return std::all_of(cluster.begin(), cluster.end(),
+                           [](std::byte byte) { return byte == std::byte{0}; });
+    };
+    for (std::size_t at = 0; at < bytes.size();) {
+        if (is_zero(cluster_at(at))) {
+            at += cluster_size;
+            continue;
+        }
+        std::size_t end = at + cluster_at(at).size();
+        while (end < bytes.size() && !is_zero(cluster_at(end))) {
+            end += cluster_at(end).size();
+        }
+        if (auto put = sink(offset + at, bytes.subspan(at, end - at)); !put) return put;
+        at = end;
+    }
+    return {};
+}
+
+/// One read of an instance beside its sessions, waited for on another thread.
+struct WaitingRead {
+    BlockRequest request;
+    std::promise<BlockOutcome> answered;
+};
+
+/// Reads a served instance from its first to its last block, as an initiator would.
+Result<void> read_through(net::RingWorker& ring, const std::string& instance, std::uint64_t size,
+                          std::uint32_t block_size, const store::Store::Sink& sink,
+                          const store::Progress& progress) {
+    const std::unique_ptr<std::byte, decltype(&std::free)> memory(
+        static_cast<std::byte*>(std::aligned_alloc(4096, read_chunk_bytes)), std::free);
+    for (std::uint64_t at = 0; at < size;) {
+        const std::uint64_t bytes = std::min(read_chunk_bytes, size - at);
+        WaitingRead read;
+        read.request.operation = BlockOperation::read;
+        read.request.first_block = {at / block_size};
+        read.request.block_count = {bytes / block_size};
+        read.request.data = {memory.get(), bytes};
+        read.request.owner = &read;
+        read.request.done = [](BlockRequest& request, const BlockOutcome& outcome) {
+            static_cast<WaitingRead*>(request.owner)->answered.set_value(outcome);
+        };
+        auto answered = read.answered.get_future();
+        if (!on_ring(ring, [&] { return ring.read(instance, read.request); })) {
+            return Error{ErrorCode::failed, instance + " went offline while it was read; try again"};
+        }
+        const BlockOutcome outcome = answered.get();
+        if (outcome.status != BlockStatus::good) {
+            return system_error("cannot read " + instance + " at byte " + std::to_string(at),
+                                outcome.os_errno == 0 ? EIO : outcome.os_errno);
+        }
+        if (auto put = emit(sink, at, read.request.data); !put) return put;
+        at += bytes;
+        if (progress) progress(at, size);
+    }
+    return {};
+}
+
+}  // namespace
+
+Fleet::Fleet(store::Store& store, const config::Config& config, Executor executor)
+    : store_(store), config_(config), executor_(std::move(executor)) {}
+
+Fleet::~Fleet() = default;
+
+template <typename Function>
+auto Fleet::on_control(Function function) -> decltype(function()) {
+    std::promise<decltype(function())> promise;
+    auto value = promise.get_future();
+    executor_([&] { promise.set_value(function()); });
+    return value.get();
+}
+
+Result<void> Fleet::start_rings(std::uint32_t count) {
+    for (std::uint32_t index = 0; index < count; ++index) {
+        net::RingWorker::Options options;
+        options.index = index;
+        auto ring = net::RingWorker::start(options, *this);
+        if (!ring) return ring.error();
+        rings_.push_back(std::move(ring).value());
+    }
+    return {};
+}
+
+Result<void> Fleet::listen() {
+    std::vector<int> sockets;
+    for (const config::Endpoint& endpoint : config_.listen) {
+        auto socket = net::listen_on(endpoint.address, endpoint.port);
+        if (!socket) {
+            std::for_each(sockets.begin(), sockets.end(), ::close);
+            return socket.error();
+        }
+        sockets.push_back(*socket);
+        spdlog::info("listening portal={}", config::to_string(endpoint));
+    }
+    // Logins are light: ring 0 takes them all and hands each on to the ring of its target.
+    for (const int socket : sockets) {
+        rings_.front()->post([ring = rings_.front().get(), socket] { ring->listen(socket); });
+    }
+    return {};
+}
+
+Result<void> Fleet::take_in(const config::Machines& machines) {
+    auto instances = store_.instances();
+    if (!instances) return instances.error();
+    for (const store::InstanceInfo& info : *instances) {
+        Entry& entry = entries_[info.name];
+        const auto line = machines.find(info.name);
+        if (line != machines.end()) {
+            entry.machine = line->second;
+        } else {
+            entry.machine = {};
+            entry.machine.name = info.name;
+        }
+    }
+    publish_catalogue();
+    return {};
+}
+
+void Fleet::publish_catalogue() {
+    std::vector<node::CatalogueEntry> entries;
+    for (const auto& [instance, entry] : entries_) {
+        node::CatalogueEntry line;
+        line.instance = instance;
+        line.target_name = config::target_name(config_.iqn_prefix, instance);
+        if (entry.machine.mac) {
+            line.mac_alias = config::mac_alias(config_.iqn_prefix, *entry.machine.mac);
+            line.admitted_initiator = config::initiator_name(config_.iqn_prefix, instance);
+        }
+        entries.push_back(std::move(line));
+    }
+    const auto catalogue = std::make_shared<const node::Catalogue>(std::move(entries));
+    for (const auto& ring : rings_) {
+        ring->post([worker = ring.get(), catalogue] { worker->set_catalogue(catalogue); });
+    }
+}
+
+// ---- opening and closing
+
+net::RingWorker& Fleet::least_loaded_ring() {
+    std::vector<std::size_t> open_count(rings_.size());
+    for (const auto& [instance, entry] : entries_) {
+        if (entry.ring != nullptr) ++open_count[entry.ring->index()];
+    }
+    const auto least = std::min_element(open_count.begin(), open_count.end());
+    return *rings_[static_cast<std::size_t>(least - open_count.begin())];
+}
+
+scsi::LogicalUnitConfig Fleet::logical_unit_of(const std::string& instance,
+                                               const Geometry& geometry,
+                                               const std::string& target_name) const {
+    const Uuid id = make_name_uuid(name_space, config_.iqn_prefix + ":" + instance);
+    scsi::LogicalUnitConfig unit;
+    unit.geometry = geometry;
+    unit.serial = hex(id.bytes);
+    unit.naa = id.bytes;
+    // NAA 6h, then a 24-bit company id with the "locally administered" bit (nobody owns it).
+    unit.naa[0] = static_cast<std::uint8_t>(0x60 | (unit.naa[0] & 0x0f));
+    unit.naa[1] |= 0x20;
+    unit.target_port_name = target_name + ",t,0x0001";
+    return unit;
+}
+
+Result<void> Fleet::open(const std::string& instance, Entry& entry) {
+    if (entry.ring != nullptr) return {};
+    auto opened = store_.open_instance(instance);
+    if (!opened) return opened.error();
+    store::OpenedInstance& parts = **opened;
+    if (!parts.layer.recovery_note().empty()) {
+        spdlog::info("recovered instance={} note=\"{}\"", instance, parts.layer.recovery_note());
+    }
+    net::RingWorker& ring = least_loaded_ring();
+    const LayerSummary& summary = parts.layer.summary();
+    Geometry geometry;
+    geometry.block_size = summary.block_size;
+    geometry.block_count = {summary.virtual_size / summary.block_size};
+    const std::string target_name = config::target_name(config_.iqn_prefix, instance);
+
+    // A shared_ptr only because a std::function must be copyable.
+    auto moving = std::make_shared<net::TargetParts>(net::TargetParts{
+        instance,
+        {target_name, logical_unit_of(instance, geometry, target_name)},
+        std::move(parts.layer),
+        {parts.live_direct.release(), parts.live_buffered.release()},
+        parts.alignment,
+        {},
+        parts.base_size,
+    });
+    if (const int base = parts.base.release(); base >= 0) moving->base_file = {base, base};
+    entry.ring = &ring;
+    entry.size_bytes = summary.virtual_size;
+    ring.post([&ring, moving] { ring.serve(std::move(*moving)); });
+    return {};
+}
+
+BlockOutcome Fleet::close(const std::string& instance, Entry& entry) {
+    if (entry.ring == nullptr) return {};
+    std::promise<BlockOutcome> promise;
+    auto closed = promise.get_future();
+    entry.ring->post([ring = entry.ring, &instance, &promise] {
+        ring->close_target(instance, [&](BlockOutcome outcome) { promise.set_value(outcome); });
+    });
+    const BlockOutcome outcome = closed.get();
+    entry.ring = nullptr;
+    if (outcome.status != BlockStatus::good) {
+        spdlog::error("closing failed instance={} errno={}", instance, outcome.os_errno);
+    }
+    return outcome;
+}
+
+void Fleet::target_wanted(net::RingWorker& ring, net::ConnectionId connection,
+                          const std::string& instance) {
+    executor_([this, &ring, connection, instance] {
+        const auto found = entries_.find(instance);
+        auto refuse = [&](iscsi::LoginStatus status) {
+            ring.post([&ring, connection, status] { ring.refuse_login(connection, status); });
+        };
+        if (shutting_down_) {
+            refuse(iscsi::LoginStatus::service_unavailable);
+            return;
+        }
+        if (found == entries_.end()) {
+            refuse(iscsi::LoginStatus::target_not_found);
+            return;
+        }
+        if (const Result<void> opened = open(instance, found->second); !opened) {
+            spdlog::error("cannot serve instance={} reason=\"{}\"", instance,
+                          opened.error().message);
+            refuse(iscsi::LoginStatus::target_error);
+            return;
+        }
+        net::RingWorker* owner = found->second.ring;
+        ring.post([&ring, connection, owner, instance] {
+            ring.hand_over(connection, *owner, instance);
+        });
+    });
+}
+
+void Fleet::target_unused(net::RingWorker& ring, const std::string& instance) {
+    executor_([this, &ring, instance] {
+        const auto found = entries_.find(instance);
+        if (shutting_down_ || found == entries_.end() || found->second.ring != &ring ||
+            found->second.readers != 0 || !facts(instance, found->second).empty()) {
+            return;
+        }
+        close(instance, found->second);
+    });
+}
+
+void Fleet::shut_down() {
+    shutting_down_ = true;
+    for (const auto& ring : rings_) {
+        on_ring(*ring, [&] {
+            ring->stop_listening();
+            ring->refuse_logins();
+        });
+    }
+    for (auto& [instance, entry] : entries_) {
+        close(instance, entry);
+    }
+    rings_.clear();
+}
+
+// ---- control::LiveInstances
+
+std::vector<node::SessionFacts> Fleet::facts(const std::string& instance,
+                                             const Entry& entry) const {
+    if (entry.ring == nullptr) return {};
+    return on_ring(*entry.ring, [&] { return entry.ring->sessions(instance); });
+}
+
+std::vector<control::SessionInfo> Fleet::sessions(std::string_view name) const {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) return {};
+    std::vector<control::SessionInfo> sessions;
+    for (const node::SessionFacts& session : facts(found->first, found->second)) {
+        sessions.push_back({session.initiator_name, session.peer, hex(session.isid),
+                            rfc3339(session.since)});
+    }
+    return sessions;
+}
+
+Result<void> Fleet::take_offline(std::string_view name) {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) return {};
+    const auto logged_in = sessions(name);
+    if (!logged_in.empty()) {
+        return Error{ErrorCode::in_use,
+                     std::string(name) + " is in use: " + logged_in.front().initiator_name +
+                         " is logged in from " + logged_in.front().initiator_address +
+                         "; shut the machine down first"};
+    }
+    if (found->second.readers != 0) {
+        return Error{ErrorCode::in_use,
+                     std::string(name) + " is being exported; wait until that has ended"};
+    }
+    const BlockOutcome outcome = close(found->first, found->second);
+    entries_.erase(found);
+    publish_catalogue();
+    if (outcome.status != BlockStatus::good) {
+        return system_error("cannot close " + std::string(name), outcome.os_errno);
+    }
+    return {};
+}
+
+Result<void> Fleet::bring_online(std::string_view name, const config::Machine& machine) {
+    Entry& entry = entries_[std::string(name)];
+    entry.machine = machine;
+    publish_catalogue();
+    return {};
+}
+
+Result<void> Fleet::read_live(std::string_view name, const store::Store::Sink& sink,
+                              const store::Progress& progress) {
+    const std::string instance(name);
+    struct Reading {
+        net::RingWorker* ring = nullptr;
+        std::uint64_t size = 0;
+        std::uint32_t block_size = 512;
+    };
+    auto began = on_control([&]() -> Result<Reading> {
+        const auto found = entries_.find(instance);
+        if (found == entries_.end()) {
+            return Error{ErrorCode::not_found, "there is no instance " + instance};
+        }
+        auto info = store_.find_instance(instance);
+        if (!info) return info.error();
+        if (auto opened = open(instance, found->second); !opened) return opened.error();
+        ++found->second.readers;
+        return Reading{found->second.ring, found->second.size_bytes, info->block_size};
+    });
+    if (!began) return began.error();
+    const Result<void> result =
+        read_through(*began->ring, instance, began->size, began->block_size, sink, progress);
+    on_control([&] {
+        --entries_.find(instance)->second.readers;
+        return true;
+    });
+    return result;
+}
+
+nlohmann::json Fleet::status() const {
+    nlohmann::json rings = nlohmann::json::array();
+    for (const auto& ring : rings_) {
+        rings.push_back({{"index", ring->index()},
+                         {"connections", on_ring(*ring, [&] { return ring->connection_count(); })}});
+    }
+    const auto open_count = std::count_if(entries_.begin(), entries_.end(), [](const auto& each) {
+        return each.second.ring != nullptr;
+    });
+    return {{"rings", rings}, {"instances", entries_.size()}, {"open_instances", open_count}};
+}
+
+}  // namespace cowtgt::fleet

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cow-store/store/store.h"
+#include "target/config/config.h"
+#include "target/config/machine.h"
+#include "target/config/machines_file.h"
+#include "target/control/live_instances.h"
+#include "target/net/ring_worker.h"
+
+namespace cowtgt::fleet {
+
+/// Which instance is open on which ring: joins the store, the rings and the admin operations.
+///
+/// A volume is opened by the first login to its target and closed some time after the last one, so
+/// that thousands of idle instances cost nothing.
+/// Threads: the control thread, except target_wanted and target_unused (rings) and read_live (a
+/// thread of its own); these only hand over to the control thread.
+class Fleet final : public control::LiveInstances, public net::LoginBroker {
+public:
+    /// Runs a function on the control thread, soon; may be called from any thread.
+    using Executor = std::function<void(std::function<void()>)>;
+
+    Fleet(store::Store& store, const config::Config& config, Executor executor);
+    ~Fleet() override;
+
+    /// Starts the rings. `connection` limits as negotiated with every initiator.
+    Result<void> start_rings(std::uint32_t count);
+    /// Binds the portals of the configuration; all or none.
+    Result<void> listen();
+    /// Makes the instances of the store known, with their lines in machines.toml; for start-up and
+    /// reload.
+    Result<void> take_in(const config::Machines& machines);
+    /// No more logins, sessions end, volumes are flushed and closed, rings stop.
+    void shut_down();
+
+    std::vector<control::SessionInfo> sessions(std::string_view name) const override;
+    Result<void> take_offline(std::string_view name) override;
+    Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
+    Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
+                           const store::Progress& progress) override;
+    nlohmann::json status() const override;
+
+    void target_wanted(net::RingWorker& ring, net::ConnectionId connection,
+                       const std::string& instance) override;
+    void target_unused(net::RingWorker& ring, const std::string& instance) override;
+
+private:
+    struct Entry {
+        config::Machine machine;
+        net::RingWorker* ring = nullptr;  ///< where it is open; null: closed
+        std::uint64_t size_bytes = 0;     ///< while it is open
+        std::uint32_t readers = 0;        ///< of read_live
+    };
+
+    Result<void> open(const std::string& instance, Entry& entry);
+    BlockOutcome close(const std::string& instance, Entry& entry);
+    net::RingWorker& least_loaded_ring();
+    scsi::LogicalUnitConfig logical_unit_of(const std::string& instance, const Geometry& geometry,
+                                            const std::string& target_name) const;
+    std::vector<node::SessionFacts> facts(const std::string& instance, const Entry& entry) const;
+    void publish_catalogue();
+    /// Runs on the control thread and waits for the result; not for the control thread itself.
+    template <typename Function>
+    auto on_control(Function function) -> decltype(function());
+
+    store::Store& store_;
+    const config::Config& config_;
+    Executor executor_;
+    std::vector<std::unique_ptr<net::RingWorker>> rings_;
+    std::map<std::string, Entry, std::less<>> entries_;
+    bool shutting_down_ = false;
+};
+
+}  // namespace cowtgt::fleet

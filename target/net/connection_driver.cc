@@ -1,0 +1,377 @@
+#include "target/net/connection_driver.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+namespace cowtgt::net {
+
+namespace {
+
+/// iPXE's enterprise number in the ISID; it ignores NOP-In, so it must not be asked.
+bool is_ipxe(const iscsi::Isid& isid) {
+    return isid[0] == 0x40 && isid[1] == 0x00 && isid[2] == 0x27 && isid[3] == 0x23;
+}
+
+void random_bytes(MutableBytes into) {
+    while (!into.empty()) {
+        const ssize_t got = getrandom(into.data(), into.size(), 0);
+        CHECK(got > 0 || errno == EINTR);
+        if (got > 0) into = into.subspan(static_cast<std::size_t>(got));
+    }
+}
+
+std::int64_t seconds_since_1970() {
+    using namespace std::chrono;
+    return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+ConnectionDriver::ConnectionDriver(RingWorker& worker, ConnectionId id, int socket)
+    : worker_(&worker),
+      id_(id),
+      socket_(socket),
+      peer_(peer_address(socket)),
+      portal_(own_address(socket)),
+      connection_(*this, worker.options().connection, random_bytes),
+      began_(worker.now_seconds()),
+      last_activity_(worker.now_seconds()) {
+    receive_ = {[](ring::Completion& completion, const ring::Completion::Outcome& outcome) {
+                    static_cast<ConnectionDriver*>(completion.owner)->received(outcome);
+                },
+                this};
+    send_ = {[](ring::Completion& completion, const ring::Completion::Outcome& outcome) {
+                 static_cast<ConnectionDriver*>(completion.owner)->was_sent(outcome);
+             },
+             this};
+    pump_.run = [](ring::Deferred& deferred) {
+        static_cast<ConnectionDriver*>(deferred.owner)->pump();
+    };
+    pump_.owner = this;
+}
+
+ConnectionDriver::~ConnectionDriver() {
+    if (target_ != nullptr) target_->detach(connection_);
+    close(socket_);
+}
+
+void ConnectionDriver::start() {
+    wake();
+}
+
+void ConnectionDriver::move_to(RingWorker& worker, ConnectionId id) {
+    CHECK(is_movable());
+    worker_ = &worker;
+    id_ = id;
+    began_ = last_activity_ = worker.now_seconds();
+}
+
+void ConnectionDriver::wake() {
+    worker_->ring().defer(pump_, ring::Ring::Order::late);
+}
+
+void ConnectionDriver::pump() {
+    if (dropped_) {
+        if (!receiving_ && !sending_) worker_->remove(*this);
+        return;
+    }
+    if (!backlog_.empty() && !closing_ && connection_.takes_input()) {
+        const std::vector<std::byte> input = std::move(backlog_);
+        backlog_.clear();
+        feed(input);
+    }
+    if (!sending_ && connection_.has_output()) start_send();
+    if (closing_ && !lingering_ && !sending_ && !connection_.has_output()) {
+        // The answer must reach the peer although input of it may lie unread, which would turn
+        // close() into a reset.
+        lingering_ = true;
+        linger_until_ = worker_->now_seconds() + linger_seconds;
+        shutdown(socket_, SHUT_WR);
+    }
+    if (!receiving_ &&
+        (lingering_ || (!closing_ && backlog_.empty() && connection_.takes_input()))) {
+        start_receive();
+    }
+}
+
+void ConnectionDriver::start_receive() {
+    receiving_ = true;
+    const MutableBytes window = closing_ ? MutableBytes{} : connection_.direct_receive_window();
+    receiving_directly_ = window.size() >= direct_bytes_min;
+    if (receiving_directly_) {
+        worker_->ring().receive(socket_, window, receive_);
+    } else {
+        worker_->ring().receive_provided(socket_, receive_);
+    }
+}
+
+void ConnectionDriver::received(const ring::Completion::Outcome& outcome) {
+    receiving_ = false;
+    if (outcome.result > 0) {
+        last_activity_ = worker_->now_seconds();
+        if (receiving_directly_) {
+            if (!dropped_) connection_.received_directly(static_cast<std::size_t>(outcome.result));
+        } else {
+            if (!dropped_ && !closing_) feed(worker_->ring().provided_bytes(outcome));
+            worker_->ring().recycle(outcome);
+        }
+    } else {
+        worker_->ring().recycle(outcome);
+        // No free buffer: others of this turn have them, and give them back before the next one.
+        if (outcome.result != -ENOBUFS && outcome.result != -EINTR && !dropped_) {
+            drop(lingering_ || outcome.result == 0 ? "closed by the initiator"
+                                                   : std::strerror(-outcome.result));
+        }
+    }
+    wake();
+}
+
+void ConnectionDriver::feed(Bytes bytes) {
+    const std::size_t taken = connection_.receive(bytes);
+    const Bytes rest = bytes.subspan(taken);
+    backlog_.insert(backlog_.end(), rest.begin(), rest.end());
+}
+
+void ConnectionDriver::start_send() {
+    const std::size_t count = connection_.gather(pieces_);
+    if (count == 0) return;
+    for (std::size_t i = 0; i < count; ++i) {
+        vectors_[i] = {const_cast<std::byte*>(pieces_[i].data()), pieces_[i].size()};
+    }
+    message_ = {};
+    message_.msg_iov = vectors_.data();
+    message_.msg_iovlen = count;
+    sending_ = true;
+    worker_->ring().send(socket_, message_, send_);
+}
+
+void ConnectionDriver::was_sent(const ring::Completion::Outcome& outcome) {
+    sending_ = false;
+    if (outcome.result > 0 && !dropped_) {
+        connection_.sent(static_cast<std::size_t>(outcome.result));
+    } else if (outcome.result <= 0 && outcome.result != -EINTR && !dropped_) {
+        drop(std::strerror(-outcome.result));
+    }
+    wake();
+}
+
+void ConnectionDriver::drop(std::string_view reason) {
+    if (dropped_) return;
+    dropped_ = true;
+    if (target_ != nullptr || !closing_) {
+        spdlog::info("connection ended peer={} initiator={} target={} reason=\"{}\"", peer_,
+                     connection_.login_info().initiator_name, connection_.login_info().target_name,
+                     reason);
+    }
+    shutdown(socket_, SHUT_RDWR);  // ends what is in the kernel
+    wake();
+}
+
+void ConnectionDriver::tick() {
+    const std::uint64_t now = worker_->now_seconds();
+    const WorkerLimits& limits = worker_->options().limits;
+    if (dropped_) return;
+    if (lingering_) {
+        if (now >= linger_until_) drop("closed");
+        return;
+    }
+    if (!connection_.in_full_feature_phase()) {
+        if (now - began_ > limits.login_seconds_max && !awaiting_target_) {
+            drop("the login was not finished in time");
+        }
+        return;
+    }
+    if (is_ipxe(connection_.login_info().isid)) return;
+    if (ping_sent_ != 0) {
+        if (last_activity_ > ping_sent_) {
+            ping_sent_ = 0;
+        } else if (now - ping_sent_ > limits.ping_seconds_max) {
+            drop("no answer to a ping");
+        }
+    } else if (now - last_activity_ >= limits.ping_after_seconds) {
+        ping_sent_ = now;
+        connection_.send_ping();
+        wake();
+    }
+}
+
+// ---- login
+
+void ConnectionDriver::log_refusal(const iscsi::LoginRequestInfo& info, iscsi::LoginStatus status,
+                                   std::string_view reason) {
+    spdlog::warn("login refused peer={} initiator={} target={} status={:04x} reason=\"{}\"", peer_,
+                 info.initiator_name, info.target_name, static_cast<unsigned>(status), reason);
+}
+
+void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginRequestInfo& info) {
+    if (worker_->refuses_logins()) {
+        refuse(iscsi::LoginStatus::service_unavailable);
+        return;
+    }
+    if (info.session_type == iscsi::SessionType::discovery) {
+        connection_.decide_login({});
+        return;
+    }
+    const node::Catalogue::Found found = worker_->catalogue().find(info.target_name);
+    if (found.entry == nullptr) {
+        log_refusal(info, iscsi::LoginStatus::target_not_found,
+                    "no such target; cowtgt ls shows what there is");
+        refuse(iscsi::LoginStatus::target_not_found);
+    } else if (!node::Catalogue::admits(found, info.initiator_name)) {
+        log_refusal(info, iscsi::LoginStatus::authorization_failure,
+                    "this target admits " + found.entry->admitted_initiator +
+                        " only; set that initiator name on the machine");
+        refuse(iscsi::LoginStatus::authorization_failure);
+    } else {
+        awaiting_target_ = true;
+        worker_->broker().target_wanted(*worker_, id_, found.entry->instance);
+    }
+}
+
+void ConnectionDriver::refuse(iscsi::LoginStatus status) {
+    awaiting_target_ = false;
+    iscsi::LoginDecision decision;
+    decision.status = status;
+    connection_.decide_login(decision);
+    wake();
+}
+
+void ConnectionDriver::target_ready(const std::string& instance) {
+    awaiting_target_ = false;
+    instance_ = instance;
+    if (worker_->find_target(instance) == nullptr) {
+        refuse(iscsi::LoginStatus::service_unavailable);  // closed a moment ago: it will try again
+        return;
+    }
+    iscsi::LoginDecision decision;
+    decision.target_alias = instance;
+    connection_.decide_login(decision);
+    wake();
+}
+
+void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequestInfo& info) {
+    if (info.session_type == iscsi::SessionType::discovery) {
+        connection_.finish_login(iscsi::LoginStatus::success, 1);
+        return;
+    }
+    node::Target* target = worker_->find_target(instance_);
+    if (target == nullptr) {
+        connection_.finish_login(iscsi::LoginStatus::service_unavailable, 0);
+        return;
+    }
+    const node::Target::Reinstatement reinstatement = target->reinstatement(info);
+    if (reinstatement.status != iscsi::LoginStatus::success) {
+        log_refusal(info, reinstatement.status, "there is no such session to join");
+        connection_.finish_login(reinstatement.status, 0);
+        return;
+    }
+    for (iscsi::Connection* old : reinstatement.to_drop) {
+        worker_->find(*old)->drop("the initiator logged in again (session reinstatement)");
+    }
+    RingWorker* worker = worker_;
+    target->when_drained(info, [worker, id = id_] {
+        // The connection may be gone by now; its id is not used again.
+        worker->post([worker, id] {
+            if (ConnectionDriver* driver = worker->find(id); driver != nullptr) {
+                driver->finish_attach();
+            }
+        });
+    });
+}
+
+void ConnectionDriver::finish_attach() {
+    node::Target* target = worker_->find_target(instance_);
+    if (dropped_ || target == nullptr) {
+        if (!dropped_) connection_.finish_login(iscsi::LoginStatus::service_unavailable, 0);
+        wake();
+        return;
+    }
+    target_ = target;
+    const std::uint16_t tsih =
+        target->attach(connection_, {peer_, seconds_since_1970()},
+                       {[](void* owner) { static_cast<ConnectionDriver*>(owner)->wake(); }, this});
+    connection_.finish_login(iscsi::LoginStatus::success, tsih);
+    wake();
+}
+
+void ConnectionDriver::session_started(iscsi::Connection&) {
+    const iscsi::LoginRequestInfo& info = connection_.login_info();
+    if (info.session_type == iscsi::SessionType::discovery) return;
+    spdlog::info("login peer={} initiator={} target={} ring={}{}", peer_, info.initiator_name,
+                 info.target_name, worker_->index(), is_ipxe(info.isid) ? " firmware=iPXE" : "");
+}
+
+// ---- full feature phase
+
+void ConnectionDriver::scsi_command_received(iscsi::Connection&, iscsi::ScsiTask& task) {
+    target_->command_received(connection_, task);
+}
+
+void ConnectionDriver::data_out_received(iscsi::Connection&, iscsi::ScsiTask& task) {
+    target_->data_out_received(connection_, task);
+}
+
+void ConnectionDriver::task_finished(iscsi::Connection&, iscsi::ScsiTask& task) {
+    target_->task_finished(connection_, task);
+}
+
+void ConnectionDriver::task_management_received(iscsi::Connection&,
+                                                const iscsi::TaskManagementRequest& request) {
+    target_->task_management_received(connection_, request);
+}
+
+std::vector<iscsi::TargetRecord> ConnectionDriver::targets_wanted(iscsi::Connection&,
+                                                                  std::string_view name) {
+    // The address that the initiator reached us by is the one that works for it.
+    const std::vector<std::string> addresses{portal_ + ",1"};
+    std::vector<iscsi::TargetRecord> records;
+    const node::Catalogue& catalogue = worker_->catalogue();
+    const std::string& initiator = connection_.login_info().initiator_name;
+    if (!name.empty()) {
+        const node::Catalogue::Found found = catalogue.find(name);
+        if (node::Catalogue::admits(found, initiator)) {
+            records.push_back({std::string(name), addresses});
+        }
+        return records;
+    }
+    for (const node::CatalogueEntry* entry : catalogue.visible_to(initiator)) {
+        records.push_back({entry->target_name, addresses});
+    }
+    return records;
+}
+
+void ConnectionDriver::logout_received(iscsi::Connection&, std::uint8_t) {
+    if (target_ == nullptr) {
+        connection_.answer_logout();
+    } else {
+        target_->logout_received(connection_);
+    }
+}
+
+void ConnectionDriver::ping_answered(iscsi::Connection&) {
+    ping_sent_ = 0;
+}
+
+void ConnectionDriver::close_wanted(iscsi::Connection&, const iscsi::CloseReason& reason) {
+    closing_ = true;
+    using Kind = iscsi::CloseReason::Kind;
+    const iscsi::LoginRequestInfo& info = connection_.login_info();
+    if (reason.kind == Kind::logout) {
+        if (info.session_type == iscsi::SessionType::normal) {
+            spdlog::info("logout peer={} initiator={} target={}", peer_, info.initiator_name,
+                         info.target_name);
+        }
+    } else {
+        spdlog::warn("connection closed peer={} initiator={} target={} reason=\"{}\"", peer_,
+                     info.initiator_name, info.target_name, reason.text);
+    }
+    wake();
+}
+
+}  // namespace cowtgt::net

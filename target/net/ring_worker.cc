@@ -1,0 +1,320 @@
+#include "target/net/ring_worker.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <future>
+#include <optional>
+
+#include "target/net/connection_driver.h"
+
+namespace cowtgt::net {
+
+namespace {
+
+constexpr std::uint64_t tick_ms = 1000;
+
+}  // namespace
+
+/// One instance on this ring. The members stand in the order in which they need each other.
+struct RingWorker::Served {
+    Served(RingWorker& worker, TargetParts parts)
+        : instance(std::move(parts.instance)),
+          ring(worker.ring_.get()),
+          layer_file(*worker.ring_, parts.layer_file, parts.alignment),
+          volume(std::move(parts.layer), layer_file, {}, open_base(worker, parts),
+                 options_of(worker)),
+          target(std::move(parts.target), volume, *worker.buffers_),
+          last_used(worker.ticks_) {
+        ready.run = [](ring::Deferred& deferred) {
+            Served& served = *static_cast<Served*>(deferred.owner);
+            if (served.volume.run_ready()) {
+                served.ring->defer(served.ready, ring::Ring::Order::early);
+            }
+        };
+        ready.owner = this;
+    }
+
+    BaseImage open_base(RingWorker& worker, const TargetParts& parts) {
+        if (parts.base_file.data < 0) return {};
+        base_file.emplace(*worker.ring_, parts.base_file, DirectIoAlignment{1, 1});
+        return {&*base_file, parts.base_size};
+    }
+
+    VolumeOptions options_of(RingWorker&) {
+        VolumeOptions options;
+        options.ready = {[](void* owner, Volume&) {
+                             Served& served = *static_cast<Served*>(owner);
+                             served.ring->defer(served.ready, ring::Ring::Order::early);
+                         },
+                         this};
+        return options;
+    }
+
+    std::string instance;
+    ring::Ring* ring = nullptr;
+    ring::Deferred ready;
+    ring::RingFile layer_file;
+    std::optional<ring::RingFile> base_file;
+    Volume volume;
+    node::Target target;
+    std::uint64_t last_used;
+    bool unused_reported = false;
+    bool closing = false;
+    std::vector<std::function<void(BlockOutcome)>> close_waiters;
+};
+
+struct RingWorker::Listener {
+    RingWorker* worker = nullptr;
+    int socket = -1;
+    ring::Completion completion;
+};
+
+RingWorker::RingWorker(const Options& options, LoginBroker& broker)
+    : options_(options),
+      broker_(broker),
+      catalogue_(std::make_shared<node::Catalogue>(std::vector<node::CatalogueEntry>{})) {}
+
+Result<std::unique_ptr<RingWorker>> RingWorker::start(const Options& options, LoginBroker& broker) {
+    std::unique_ptr<RingWorker> worker(new RingWorker(options, broker));
+    std::promise<Result<void>> promise;
+    std::future<Result<void>> started = promise.get_future();
+    worker->thread_ = std::thread([&] {
+        worker->run_thread([&](Result<void> result) { promise.set_value(std::move(result)); });
+    });
+    if (Result<void> result = started.get(); !result) {
+        worker->thread_.join();
+        return result.error();
+    }
+    return worker;
+}
+
+RingWorker::~RingWorker() {
+    if (!thread_.joinable()) return;
+    ring_->stop();
+    thread_.join();
+}
+
+void RingWorker::run_thread(std::function<void(Result<void>)> started) {
+    pthread_setname_np(pthread_self(), ("ring-" + std::to_string(options_.index)).c_str());
+    auto made = ring::Ring::create({});
+    if (!made) {
+        started(made.error());
+        return;
+    }
+    ring_ = std::move(made).value();
+    buffers_ = std::make_unique<node::BufferPool>(options_.limits.command_memory_bytes);
+    tick_completion_ = {[](ring::Completion& completion, const ring::Completion::Outcome&) {
+                            static_cast<RingWorker*>(completion.owner)->tick();
+                        },
+                        this};
+    started({});
+    ring_->run();
+    stop_listening();
+    CHECK(targets_.empty());
+    ring_.reset();  // first, so that nothing in the kernel refers to what goes next
+    connections_.clear();
+    buffers_.reset();
+}
+
+// ---- connections
+
+void RingWorker::listen(int socket) {
+    auto listener = std::make_unique<Listener>();
+    listener->worker = this;
+    listener->socket = socket;
+    listener->completion = {
+        [](ring::Completion& completion, const ring::Completion::Outcome& outcome) {
+            Listener& accepting = *static_cast<Listener*>(completion.owner);
+            accepting.worker->accepted(accepting, outcome);
+        },
+        listener.get()};
+    ring_->accept_multishot(socket, listener->completion);
+    listeners_.push_back(std::move(listener));
+}
+
+void RingWorker::stop_listening() {
+    for (const auto& listener : listeners_) {
+        if (listener->socket < 0) continue;
+        ring_->cancel(listener->completion);
+        close(listener->socket);
+        listener->socket = -1;
+    }
+}
+
+void RingWorker::accepted(Listener& listener, const ring::Completion::Outcome& outcome) {
+    if (outcome.result >= 0) {
+        if (connections_.size() >= options_.limits.connections_max) {
+            spdlog::warn("connection refused peer={} reason=\"{} connections are the limit\"",
+                         peer_address(outcome.result), options_.limits.connections_max);
+            close(outcome.result);
+        } else {
+            set_connection_options(outcome.result);
+            const ConnectionId id = ++last_connection_;
+            auto driver = std::make_unique<ConnectionDriver>(*this, id, outcome.result);
+            driver->start();
+            connections_.emplace(id, std::move(driver));
+            keep_ticking();
+        }
+    } else if (outcome.result != -ECANCELED && listener.socket >= 0) {
+        spdlog::warn("accept failed reason=\"{}\"", std::strerror(-outcome.result));
+    }
+    if (!outcome.more && listener.socket >= 0 && outcome.result != -ECANCELED) {
+        ring_->accept_multishot(listener.socket, listener.completion);
+    }
+}
+
+ConnectionDriver* RingWorker::find(ConnectionId connection) {
+    const auto found = connections_.find(connection);
+    return found == connections_.end() ? nullptr : found->second.get();
+}
+
+ConnectionDriver* RingWorker::find(const iscsi::Connection& connection) {
+    for (const auto& [id, driver] : connections_) {
+        if (&driver->connection() == &connection) return driver.get();
+    }
+    return nullptr;
+}
+
+void RingWorker::remove(ConnectionDriver& driver) {
+    if (const auto served = targets_.find(driver.instance()); served != targets_.end()) {
+        served->second->last_used = ticks_;
+    }
+    connections_.erase(driver.id());
+}
+
+void RingWorker::hand_over(ConnectionId connection, RingWorker& owner, std::string instance) {
+    const auto found = connections_.find(connection);
+    if (found == connections_.end()) return;
+    if (&owner == this) {
+        found->second->target_ready(instance);
+        return;
+    }
+    if (!found->second->is_movable()) {
+        // Its turn of the loop is not over yet.
+        post([this, connection, &owner, instance] { hand_over(connection, owner, instance); });
+        return;
+    }
+    // A shared_ptr only because a std::function must be copyable.
+    auto moving = std::make_shared<std::unique_ptr<ConnectionDriver>>(std::move(found->second));
+    connections_.erase(found);
+    owner.post(
+        [&owner, moving, name = std::move(instance)] { owner.adopt(std::move(*moving), name); });
+}
+
+void RingWorker::adopt(std::unique_ptr<ConnectionDriver> driver, const std::string& instance) {
+    const ConnectionId id = ++last_connection_;
+    driver->move_to(*this, id);
+    ConnectionDriver& adopted = *driver;
+    connections_.emplace(id, std::move(driver));
+    keep_ticking();
+    adopted.target_ready(instance);
+}
+
+void RingWorker::refuse_login(ConnectionId connection, iscsi::LoginStatus status) {
+    if (ConnectionDriver* driver = find(connection); driver != nullptr) driver->refuse(status);
+}
+
+void RingWorker::set_catalogue(std::shared_ptr<const node::Catalogue> catalogue) {
+    catalogue_ = std::move(catalogue);
+}
+
+// ---- targets
+
+void RingWorker::serve(TargetParts parts) {
+    std::string instance = parts.instance;
+    targets_.insert_or_assign(std::move(instance),
+                              std::make_unique<Served>(*this, std::move(parts)));
+    keep_ticking();
+}
+
+node::Target* RingWorker::find_target(const std::string& instance) {
+    const auto found = targets_.find(instance);
+    if (found == targets_.end() || found->second->closing) return nullptr;
+    found->second->last_used = ticks_;
+    found->second->unused_reported = false;
+    return &found->second->target;
+}
+
+std::vector<node::SessionFacts> RingWorker::sessions(const std::string& instance) const {
+    const auto found = targets_.find(instance);
+    return found == targets_.end() ? std::vector<node::SessionFacts>{}
+                                   : found->second->target.sessions();
+}
+
+bool RingWorker::read(const std::string& instance, BlockRequest& request) {
+    const auto found = targets_.find(instance);
+    if (found == targets_.end() || found->second->closing) return false;
+    found->second->last_used = ticks_;
+    found->second->volume.submit(request);
+    return true;
+}
+
+void RingWorker::close_target(const std::string& instance,
+                              std::function<void(BlockOutcome)> closed) {
+    const auto found = targets_.find(instance);
+    if (found == targets_.end()) {
+        closed({});
+        return;
+    }
+    Served& served = *found->second;
+    served.close_waiters.push_back(std::move(closed));
+    if (served.closing) return;
+    served.closing = true;
+    for (const auto& [id, driver] : connections_) {
+        if (driver->instance() == instance) driver->drop("the target goes offline");
+    }
+    // The volume waits for the requests of those sessions before it closes.
+    served.volume.close([this, instance](const BlockOutcome& outcome) {
+        // Not from inside the volume's own call.
+        post([this, instance, outcome] { finish_close(instance, outcome); });
+    });
+}
+
+void RingWorker::finish_close(const std::string& instance, const BlockOutcome& outcome) {
+    const auto found = targets_.find(instance);
+    CHECK(found != targets_.end());
+    if (!found->second->target.is_idle()) {
+        // A session's socket is still closing; its connection tells the target within this or the
+        // next turns of the loop.
+        post([this, instance, outcome] { finish_close(instance, outcome); });
+        return;
+    }
+    const auto waiters = std::move(found->second->close_waiters);
+    targets_.erase(found);
+    for (const auto& waiter : waiters) {
+        waiter(outcome);
+    }
+}
+
+// ---- time
+
+void RingWorker::keep_ticking() {
+    if (ticking_) return;
+    ticking_ = true;
+    ring_->timeout(tick_ms, tick_completion_);
+}
+
+void RingWorker::tick() {
+    ticking_ = false;
+    ++ticks_;
+    for (const auto& [id, driver] : connections_) {
+        driver->tick();
+    }
+    for (const auto& [instance, served] : targets_) {
+        if (served->target.session_count() != 0) served->last_used = ticks_;
+        const bool unused = ticks_ - served->last_used >= options_.limits.unused_target_seconds;
+        if (unused && !served->closing && !served->unused_reported) {
+            served->unused_reported = true;
+            broker_.target_unused(*this, instance);
+        }
+    }
+    if (connections_.empty()) buffers_->trim();
+    if (!connections_.empty() || !targets_.empty()) keep_ticking();
+}
+
+}  // namespace cowtgt::net

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "cow-store/volume/volume.h"
+#include "target/iscsi/connection.h"
+#include "target/net/socket_address.h"
+#include "target/node/buffer_pool.h"
+#include "target/node/catalogue.h"
+#include "target/node/target.h"
+#include "target/ring/ring.h"
+#include "target/ring/ring_file.h"
+
+namespace cowtgt::net {
+
+class ConnectionDriver;
+class RingWorker;
+
+/// Names one connection of one ring while it may be gone already.
+using ConnectionId = std::uint64_t;
+
+/// Opens targets for logins. Called on ring threads; must not wait. The answer comes as
+/// RingWorker::hand_over or refuse_login, posted to the asking ring.
+class LoginBroker {
+public:
+    virtual ~LoginBroker() = default;
+    virtual void target_wanted(RingWorker& ring, ConnectionId connection,
+                               const std::string& instance) = 0;
+    /// Nobody has used this target of this ring for a while.
+    virtual void target_unused(RingWorker& ring, const std::string& instance) = 0;
+};
+
+/// Everything that a ring needs to serve one instance; moves to the ring's thread.
+struct TargetParts {
+    std::string instance;
+    node::Target::Config target;
+    RecoveredLayer layer;
+    ring::RingFile::Descriptors layer_file;
+    DirectIoAlignment alignment;
+    ring::RingFile::Descriptors base_file;  ///< -1: none
+    std::uint64_t base_size = 0;            ///< bytes
+};
+
+struct WorkerLimits {
+    std::uint32_t connections_max = 4096;
+    std::size_t command_memory_bytes = 512U << 20;  ///< per ring, for the data of commands
+    std::uint32_t login_seconds_max = 15;
+    std::uint32_t ping_after_seconds = 30;  ///< of silence; never to iPXE, which ignores pings
+    std::uint32_t ping_seconds_max = 60;    ///< without an answer: the peer is gone
+    std::uint32_t unused_target_seconds = 30;
+};
+
+/// One ring and its thread, with the connections, targets and volumes that live on it.
+///
+/// Threads: start, stop and post from any; everything else on the worker's own thread, which is
+/// where posted functions run.
+class RingWorker {
+public:
+    struct Options {
+        std::uint32_t index = 0;
+        iscsi::ConnectionLimits connection;
+        WorkerLimits limits;
+    };
+
+    static Result<std::unique_ptr<RingWorker>> start(const Options& options, LoginBroker& broker);
+    /// Ends the thread. Targets are closed before (close_target), connections end with it.
+    ~RingWorker();
+
+    void post(std::function<void()> message) { ring_->post(std::move(message)); }
+    std::uint32_t index() const { return options_.index; }
+
+    // On the worker's thread:
+    /// Accepts on a listening socket, which it owns from now on.
+    void listen(int socket);
+    void stop_listening();
+    void set_catalogue(std::shared_ptr<const node::Catalogue> catalogue);
+    /// Logins are refused with "service unavailable, retry" from now on.
+    void refuse_logins() { refusing_logins_ = true; }
+
+    void serve(TargetParts parts);
+    /// Ends every session of the target, then flushes and closes its volume; `closed` gets the
+    /// outcome on this thread. Nothing to do when it is not served.
+    void close_target(const std::string& instance, std::function<void(BlockOutcome)> closed);
+    bool serves(const std::string& instance) const { return targets_.contains(instance); }
+    std::vector<node::SessionFacts> sessions(const std::string& instance) const;
+    std::size_t connection_count() const { return connections_.size(); }
+    /// Reads from a served instance beside its sessions; `done` on this thread. False: not served.
+    bool read(const std::string& instance, BlockRequest& request);
+
+    /// The target is served by `owner`: the connection goes on logging in there.
+    void hand_over(ConnectionId connection, RingWorker& owner, std::string instance);
+    void refuse_login(ConnectionId connection, iscsi::LoginStatus status);
+
+    // For the connections of this ring:
+    ring::Ring& ring() { return *ring_; }
+    node::Target* find_target(const std::string& instance);
+    ConnectionDriver* find(const iscsi::Connection& connection);
+    ConnectionDriver* find(ConnectionId connection);
+    void remove(ConnectionDriver& driver);
+    const node::Catalogue& catalogue() const { return *catalogue_; }
+    LoginBroker& broker() { return broker_; }
+    bool refuses_logins() const { return refusing_logins_; }
+    const Options& options() const { return options_; }
+    std::uint64_t now_seconds() const { return ticks_; }
+
+private:
+    struct Served;
+    struct Listener;
+
+    RingWorker(const Options& options, LoginBroker& broker);
+    void run_thread(std::function<void(Result<void>)> started);
+    void accepted(Listener& listener, const ring::Completion::Outcome& outcome);
+    void adopt(std::unique_ptr<ConnectionDriver> driver, const std::string& instance);
+    void keep_ticking();
+    void tick();
+    void finish_close(const std::string& instance, const BlockOutcome& outcome);
+
+    Options options_;
+    LoginBroker& broker_;
+    std::unique_ptr<ring::Ring> ring_;
+    std::unique_ptr<node::BufferPool> buffers_;
+    std::shared_ptr<const node::Catalogue> catalogue_;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    std::unordered_map<std::string, std::unique_ptr<Served>> targets_;
+    std::unordered_map<ConnectionId, std::unique_ptr<ConnectionDriver>> connections_;
+    ConnectionId last_connection_ = 0;
+    bool refusing_logins_ = false;
+    ring::Completion tick_completion_;
+    bool ticking_ = false;
+    std::uint64_t ticks_ = 0;
+    std::thread thread_;
+};
+
+}  // namespace cowtgt::net
