@@ -1,0 +1,16 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cow-store/base/result.h"
+#include "cow-store/identity/identity.h"
+#include "cow-store/identity/window.h"
+
+namespace cowtgt::identity {
+
+/// What is recognised by its magic bytes only, and therefore kept. Comes after the formats that
+/// can be patched, and tells people why their file system has the template's identity.
+Result<std::optional<Structure>> examine_signatures(const Window& window, const std::string& place);
+
+}  // namespace cowtgt::identity
