@@ -111,7 +111,8 @@ Result<void> read_through(net::RingWorker& ring, const std::string& instance, st
         };
         auto answered = read.answered.get_future();
         if (!on_ring(ring, [&] { return ring.read(instance, read.request); })) {
-            return Error{ErrorCode::failed, instance + " went offline while it was read; try again"};
+            return Error{ErrorCode::failed,
+                         instance + " went offline while it was read; try again"};
         }
         const BlockOutcome outcome = answered.get();
         if (outcome.status != BlockStatus::good) {
@@ -299,9 +300,8 @@ void Fleet::target_wanted(net::RingWorker& ring, net::ConnectionId connection,
             return;
         }
         net::RingWorker* owner = found->second.ring;
-        ring.post([&ring, connection, owner, instance] {
-            ring.hand_over(connection, *owner, instance);
-        });
+        ring.post(
+            [&ring, connection, owner, instance] { ring.hand_over(connection, *owner, instance); });
     });
 }
 
@@ -324,8 +324,23 @@ void Fleet::shut_down() {
             ring->refuse_logins();
         });
     }
+    std::vector<std::future<void>> closing;
     for (auto& [instance, entry] : entries_) {
-        close(instance, entry);
+        if (entry.ring == nullptr) continue;
+        auto closed = std::make_shared<std::promise<void>>();
+        closing.push_back(closed->get_future());
+        entry.ring->post([ring = entry.ring, name = instance, closed] {
+            ring->close_target(name, [name, closed](BlockOutcome outcome) {
+                if (outcome.status != BlockStatus::good) {
+                    spdlog::error("closing failed instance={} errno={}", name, outcome.os_errno);
+                }
+                closed->set_value();
+            });
+        });
+        entry.ring = nullptr;
+    }
+    for (std::future<void>& closed : closing) {
+        closed.wait();
     }
     rings_.clear();
 }
@@ -343,8 +358,8 @@ std::vector<control::SessionInfo> Fleet::sessions(std::string_view name) const {
     if (found == entries_.end()) return {};
     std::vector<control::SessionInfo> sessions;
     for (const node::SessionFacts& session : facts(found->first, found->second)) {
-        sessions.push_back({session.initiator_name, session.peer, hex(session.isid),
-                            rfc3339(session.since)});
+        sessions.push_back(
+            {session.initiator_name, session.peer, hex(session.isid), rfc3339(session.since)});
     }
     return sessions;
 }
@@ -373,8 +388,9 @@ Result<void> Fleet::take_offline(std::string_view name) {
 }
 
 Result<void> Fleet::bring_online(std::string_view name, const config::Machine& machine) {
-    Entry& entry = entries_[std::string(name)];
-    entry.machine = machine;
+    const auto [at, is_new] = entries_.try_emplace(std::string(name));
+    if (!is_new && at->second.machine == machine) return {};
+    at->second.machine = machine;
     publish_catalogue();
     return {};
 }
@@ -411,8 +427,9 @@ Result<void> Fleet::read_live(std::string_view name, const store::Store::Sink& s
 nlohmann::json Fleet::status() const {
     nlohmann::json rings = nlohmann::json::array();
     for (const auto& ring : rings_) {
-        rings.push_back({{"index", ring->index()},
-                         {"connections", on_ring(*ring, [&] { return ring->connection_count(); })}});
+        rings.push_back({{"index", ring->index()}, {"connections", on_ring(*ring, [&] {
+                                                        return ring->connection_count();
+                                                    })}});
     }
     const auto open_count = std::count_if(entries_.begin(), entries_.end(), [](const auto& each) {
         return each.second.ring != nullptr;

@@ -1,0 +1,212 @@
+#include "target/ring/ring.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "target/ring/ring_file.h"
+
+namespace cowtgt::ring {
+namespace {
+
+std::unique_ptr<Ring> make_ring() {
+    auto ring = Ring::create({.entries = 64, .receive_buffers = 4, .receive_buffer_bytes = 4096});
+    EXPECT_TRUE(ring) << ring.error().message;
+    return std::move(ring).value();
+}
+
+/// A Completion that stops the loop and keeps its outcome.
+struct Once {
+    explicit Once(Ring& stopping) : ring(stopping) {
+        completion = {[](Completion& done, const Completion::Outcome& outcome) {
+                          Once& once = *static_cast<Once*>(done.owner);
+                          once.outcome = outcome;
+                          once.ring.stop();
+                      },
+                      this};
+    }
+    Ring& ring;
+    Completion completion;
+    Completion::Outcome outcome;
+};
+
+struct Noted {
+    Noted(Ring& in, std::vector<std::string>& list, std::string text)
+        : ring(in), notes(list), word(std::move(text)) {
+        deferred.run = [](Deferred& running) {
+            Noted& noted = *static_cast<Noted*>(running.owner);
+            noted.notes.push_back(noted.word);
+        };
+        deferred.owner = this;
+    }
+    Ring& ring;
+    std::vector<std::string>& notes;
+    std::string word;
+    Deferred deferred;
+};
+
+TEST(Ring, LateWorkRunsAfterEarlyWorkAndOnce) {
+    auto ring = make_ring();
+    std::vector<std::string> notes;
+    Noted send(*ring, notes, "send"), first(*ring, notes, "first"), second(*ring, notes, "second");
+    ring->defer(send.deferred, Ring::Order::late);
+    ring->defer(first.deferred, Ring::Order::early);
+    ring->defer(send.deferred, Ring::Order::late);
+    ring->defer(second.deferred, Ring::Order::early);
+    ring->stop();
+    ring->run();
+    EXPECT_EQ(notes, (std::vector<std::string>{"first", "second", "send"}));
+}
+
+TEST(Ring, MessagesOfOtherThreadsArriveInTheirOrder) {
+    auto ring = make_ring();
+    std::vector<int> seen;
+    std::thread other([&] {
+        for (int i = 0; i < 1000; ++i) {
+            ring->post([&seen, i] { seen.push_back(i); });
+        }
+        ring->stop();
+    });
+    ring->run();
+    other.join();
+    ASSERT_EQ(seen.size(), 1000U);
+    for (int i = 0; i < 1000; ++i) {
+        EXPECT_EQ(seen[static_cast<std::size_t>(i)], i);
+    }
+}
+
+TEST(Ring, ReceivesIntoItsOwnBuffersAndTakesThemBack) {
+    auto ring = make_ring();
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    for (int round = 0; round < 20; ++round) {  // more often than there are buffers
+        const std::string text = "round " + std::to_string(round);
+        ASSERT_EQ(write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+        auto fresh = make_ring();
+        Once once(*fresh);
+        fresh->receive_provided(ends[0], once.completion);
+        fresh->run();
+        EXPECT_EQ(text_of(fresh->provided_bytes(once.outcome)), text);
+        fresh->recycle(once.outcome);
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(Ring, SaysWhenNoReceiveBufferIsFreeUntilOneIsRecycled) {
+    auto ring = make_ring();
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    struct Collector {
+        Ring& ring;
+        std::size_t wanted;
+        std::vector<Completion::Outcome> outcomes{};
+    } collector{*ring, 5};
+    std::array<Completion, 5> completions;
+    for (Completion& completion : completions) {
+        completion = {[](Completion& done, const Completion::Outcome& outcome) {
+                          Collector& all = *static_cast<Collector*>(done.owner);
+                          all.outcomes.push_back(outcome);
+                          if (all.outcomes.size() == all.wanted) all.ring.stop();
+                      },
+                      &collector};
+        ASSERT_EQ(write(ends[1], "x", 1), 1);
+        ring->receive_provided(ends[0], completion);
+    }
+    ring->run();
+    std::size_t refused = 0;
+    for (const Completion::Outcome& outcome : collector.outcomes) {
+        if (outcome.result == -ENOBUFS) ++refused;
+    }
+    EXPECT_EQ(refused, 1U);  // four buffers, five receives
+    close(ends[0]);
+    close(ends[1]);
+}
+
+class RingFileTest : public testing::Test {
+protected:
+    void SetUp() override {
+        char name[] = "/tmp/ring_file_test.XXXXXX";
+        descriptor_ = mkstemp(name);
+        ASSERT_GE(descriptor_, 0);
+        unlink(name);
+        ring_ = make_ring();
+        file_ = std::make_unique<RingFile>(*ring_, RingFile::Descriptors{descriptor_, descriptor_},
+                                           DirectIoAlignment{1, 1});
+    }
+
+    int run(FileOperation& operation) {
+        struct Answer {
+            Ring& ring;
+            int os_errno = -1;
+        } answer{*ring_};
+        operation.owner = &answer;
+        operation.done = [](FileOperation& done, int os_errno) {
+            Answer& answered = *static_cast<Answer*>(done.owner);
+            answered.os_errno = os_errno;
+            answered.ring.stop();
+        };
+        file_->submit(operation);
+        ring_->run();
+        // A ring runs once; the next operation gets a new one.
+        return answer.os_errno;
+    }
+
+    int descriptor_ = -1;
+    std::unique_ptr<Ring> ring_;
+    std::unique_ptr<RingFile> file_;
+};
+
+TEST_F(RingFileTest, ReadsZerosPastTheEndOfTheFile) {
+    ASSERT_EQ(pwrite(descriptor_, "abc", 3, 0), 3);
+    std::array<std::byte, 8> into{};
+    into.fill(std::byte{0xff});
+    FileOperation read;
+    read.kind = FileOperation::Kind::read;
+    read.data = into;
+    EXPECT_EQ(run(read), 0);
+    EXPECT_EQ(std::memcmp(into.data(), "abc\0\0\0\0\0", 8), 0);
+}
+
+TEST_F(RingFileTest, WritesAndExtendsTheFile) {
+    std::array<std::byte, 3> from{std::byte{'x'}, std::byte{'y'}, std::byte{'z'}};
+    FileOperation write;
+    write.kind = FileOperation::Kind::write;
+    write.offset = 4096;
+    write.data = from;
+    EXPECT_EQ(run(write), 0);
+    EXPECT_EQ(lseek(descriptor_, 0, SEEK_END), 4099);
+}
+
+TEST_F(RingFileTest, ReportsTheSystemsError) {
+    FileOperation punch;
+    punch.kind = FileOperation::Kind::punch_hole;
+    punch.length = 0;  // the kernel calls this EINVAL
+    EXPECT_EQ(run(punch), EINVAL);
+}
+
+TEST_F(RingFileTest, AppendedBytesAreInTheFileAtOnce) {
+    EXPECT_EQ(file_->append_now(10, bytes_of("journal")), 0);
+    char text[8] = "";
+    EXPECT_EQ(pread(descriptor_, text, 7, 10), 7);
+    EXPECT_STREQ(text, "journal");
+}
+
+TEST_F(RingFileTest, ReadNowAnswersOnlyWithEverything) {
+    ASSERT_EQ(pwrite(descriptor_, "abcdef", 6, 0), 6);
+    std::array<std::byte, 6> whole{};
+    EXPECT_TRUE(file_->read_now(0, whole));
+    EXPECT_EQ(text_of(whole), "abcdef");
+    EXPECT_FALSE(file_->read_now(3, whole));  // the file ends before
+}
+
+}  // namespace
+}  // namespace cowtgt::ring
