@@ -26,9 +26,9 @@ std::unique_ptr<Ring> make_ring() {
 /// A Completion that stops the loop and keeps its outcome.
 struct Once {
     explicit Once(Ring& stopping) : ring(stopping) {
-        completion = {[](Completion& done, const Completion::Outcome& outcome) {
+        completion = {[](Completion& done, const Completion::Outcome& got) {
                           Once& once = *static_cast<Once*>(done.owner);
-                          once.outcome = outcome;
+                          once.outcome = got;
                           once.ring.stop();
                       },
                       this};
