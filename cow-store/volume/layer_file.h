@@ -9,6 +9,7 @@
 #include "cow-store/base/result.h"
 #include "cow-store/base/uuid.h"
 #include "cow-store/file.h"
+#include "cow-store/format/superblock.h"
 
 /// The layer file (FORMAT.md) for code that may wait: making one, recovering one, looking at one,
 /// and reading a chain of them.
@@ -44,12 +45,6 @@ struct LayerSpec {
 /// the initial blocks, whatever the virtual size. The journal ring comes with the first write.
 Result<void> create_layer(File& file, const LayerSpec& spec);
 
-enum class LayerPhase : std::uint8_t {
-    clean = 1,   ///< closed properly: the map on disk is complete
-    open = 2,    ///< was being written: the journal has to be replayed
-    sealed = 3,  ///< immutable
-    fenced = 4,  ///< a sync failed: what was written since the last good flush is in doubt
-};
 
 /// What the superblock says, without recovery.
 struct LayerSummary {

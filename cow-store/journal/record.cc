@@ -1,0 +1,89 @@
+#include "cow-store/journal/record.h"
+
+#include <cstring>
+
+#include "cow-store/base/check.h"
+#include "cow-store/base/checksum.h"
+
+namespace cowtgt {
+
+namespace {
+
+constexpr std::array<std::uint8_t, 4> record_magic = {'j', 'r', 'e', 'c'};
+
+bool is_plausible(const DiskRecord& head, std::uint64_t epoch) {
+    const bool known_kind = head.kind == static_cast<std::uint8_t>(RecordKind::tentative) ||
+                            head.kind == static_cast<std::uint8_t>(RecordKind::commit);
+    return head.magic == record_magic && known_kind && head.epoch.get() == epoch &&
+           head.entry_count.get() <= record_entries_max;
+}
+
+}  // namespace
+
+std::uint64_t record_salt(const Uuid& layer, std::uint64_t epoch) {
+    struct {
+        std::array<std::uint8_t, 16> layer;
+        le64 epoch;
+    } const salted{layer.bytes, epoch};
+    return xxh3_64(bytes_of_struct(salted));
+}
+
+std::uint64_t encode_record(MutableBytes into, const Record& record,
+                            std::span<const RecordEntry> entries, std::uint64_t salt) {
+    const std::size_t size = record_size(entries.size());
+    CHECK(into.size() >= size && entries.size() <= record_entries_max);
+    DiskRecord head{record_magic,
+                    static_cast<std::uint8_t>(record.kind),
+                    0,
+                    static_cast<std::uint16_t>(entries.size()),
+                    record.epoch,
+                    record.sequence,
+                    record.committed,
+                    record.previous,
+                    salt};
+    std::memcpy(into.data(), &head, sizeof head);
+    std::byte* at = into.data() + sizeof head;
+    for (const RecordEntry& entry : entries) {
+        const DiskRecordEntry disk{entry.first_cluster, entry.cluster_count, entry.value};
+        std::memcpy(at, &disk, sizeof disk);
+        at += sizeof disk;
+    }
+    head.checksum = xxh3_64(into.first(size));
+    std::memcpy(into.data(), &head, sizeof head);
+    return head.checksum.get();
+}
+
+std::optional<Record> decode_record(Bytes bytes, std::uint64_t epoch, std::uint64_t salt) {
+    if (bytes.size() < sizeof(DiskRecord)) return std::nullopt;
+    DiskRecord head;
+    std::memcpy(&head, bytes.data(), sizeof head);
+    if (!is_plausible(head, epoch)) return std::nullopt;
+    const std::size_t size = record_size(head.entry_count.get());
+    if (bytes.size() < size) return std::nullopt;
+    std::array<std::byte, record_size_max> copy;
+    std::memcpy(copy.data(), bytes.data(), size);
+    DiskRecord salted = head;
+    salted.checksum = salt;
+    std::memcpy(copy.data(), &salted, sizeof salted);
+    if (xxh3_64(Bytes(copy).first(size)) != head.checksum.get()) return std::nullopt;
+
+    Record record{static_cast<RecordKind>(head.kind),
+                  head.epoch.get(),
+                  head.sequence.get(),
+                  head.committed.get(),
+                  head.previous.get(),
+                  head.checksum.get(),
+                  {}};
+    record.entries.reserve(head.entry_count.get());
+    const std::byte* at = bytes.data() + sizeof head;
+    for (std::uint32_t i = 0; i < head.entry_count.get(); ++i) {
+        DiskRecordEntry disk;
+        std::memcpy(&disk, at, sizeof disk);
+        at += sizeof disk;
+        record.entries.push_back(
+            {disk.first_cluster.get(), disk.cluster_count.get(), disk.value.get()});
+    }
+    return record;
+}
+
+}  // namespace cowtgt

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cow-store/base/bytes.h"
+#include "cow-store/base/result.h"
+#include "cow-store/base/uuid.h"
+#include "cow-store/format/superblock.h"
+#include "cow-store/journal/record.h"
+
+namespace cowtgt {
+
+enum class ReplayScope {
+    everything_intact,  ///< the same kernel still runs: no write was lost
+    committed_only,     ///< power may have been lost: only what a commit record names
+};
+
+struct Replay {
+    std::vector<Record> records;       ///< to be applied, in order
+    std::uint64_t next_sequence = 1;   ///< of the first record that nobody has written yet
+};
+
+/// Reads the records from the head on, as long as they follow each other.
+///
+/// corrupt: a record is damaged that was known to be durable (a later one says so), or, for
+/// everything_intact, one that has successors. A tail that was never committed is simply cut.
+/// Requires: `ring` is the whole ring, origin.size_bytes() long.
+Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer,
+                         ReplayScope scope);
+
+}  // namespace cowtgt
