@@ -82,9 +82,8 @@ bool CheckpointBuilder::begin_streak() {
              leaf = map_.next_used_leaf(*leaf + 1)) {
             packed_bytes += size_of(*map_.leaf(*leaf));
         }
-        const std::uint64_t pages =
-            std::max<std::uint64_t>(1, (packed_bytes + packed_page_capacity - 1) /
-                                           packed_page_capacity);
+        const std::uint64_t pages = std::max<std::uint64_t>(
+            1, (packed_bytes + packed_page_capacity - 1) / packed_page_capacity);
         fill_target_ = static_cast<std::uint32_t>((packed_bytes + pages - 1) / pages);
         if (next_leaf_in_streak() < streak_end_) return true;
     }
@@ -166,8 +165,7 @@ std::size_t CheckpointBuilder::page_of(std::uint32_t leaf) const {
 }
 
 std::uint32_t CheckpointBuilder::end_of_page(std::size_t page) const {
-    return page + 1 < before_.pages.size() ? before_.pages[page + 1].first_leaf
-                                           : map_.leaf_count();
+    return page + 1 < before_.pages.size() ? before_.pages[page + 1].first_leaf : map_.leaf_count();
 }
 
 std::uint64_t checkpoint_units_needed(std::uint64_t pages, std::uint64_t dirty_leaves,

@@ -13,8 +13,8 @@ namespace cowtgt {
 
 /// Where the map lies on disk.
 struct MapOnDisk {
-    std::vector<PageEntry> pages;            ///< in the order of their leaves
-    PagePointer directory;                   ///< the first directory page
+    std::vector<PageEntry> pages;  ///< in the order of their leaves
+    PagePointer directory;         ///< the first directory page
     std::vector<UnitNumber> directory_units;
 };
 
@@ -66,12 +66,12 @@ private:
     std::vector<UnitNumber> replaced_;
     std::uint64_t units_taken_ = 0;
 
-    std::size_t next_old_page_ = 0;   ///< not yet kept or replaced
-    std::uint32_t cursor_ = 0;        ///< the next leaf to look at
-    std::uint32_t streak_end_ = 0;    ///< leaves before it are being encoded
-    std::uint32_t fill_target_ = 0;   ///< bytes that a packed page of the streak should have
+    std::size_t next_old_page_ = 0;  ///< not yet kept or replaced
+    std::uint32_t cursor_ = 0;       ///< the next leaf to look at
+    std::uint32_t streak_end_ = 0;   ///< leaves before it are being encoded
+    std::uint32_t fill_target_ = 0;  ///< bytes that a packed page of the streak should have
     bool pages_done_ = false;
-    std::size_t entries_left_ = 0;    ///< entries not yet in a directory page, from the front
+    std::size_t entries_left_ = 0;  ///< entries not yet in a directory page, from the front
 };
 
 /// Free units that must be left so that the next checkpoint can surely be written.

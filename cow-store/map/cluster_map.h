@@ -16,7 +16,7 @@ namespace cowtgt {
 struct InLayer {
     UnitNumber unit = 0;  ///< of the first cluster; the others follow it in the file
 };
-struct InParent {};     ///< ask what lies below, at the same address
+struct InParent {};  ///< ask what lies below, at the same address
 struct ReadsAsZero {};
 
 /// Clusters that lie in one place.

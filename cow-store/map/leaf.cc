@@ -9,7 +9,9 @@ namespace cowtgt {
 
 namespace {
 
-constexpr std::uint32_t end_of(const LeafRun& run) { return std::uint32_t{run.start} + run.count; }
+constexpr std::uint32_t end_of(const LeafRun& run) {
+    return std::uint32_t{run.start} + run.count;
+}
 
 LeafRun make_run(std::uint32_t start, std::uint32_t end, MapValue value) {
     return {static_cast<std::uint16_t>(start), static_cast<std::uint16_t>(end - start), value};
@@ -58,13 +60,14 @@ Leaf::Piece Leaf::find(std::uint32_t first, std::uint32_t wanted) const {
         return {count, value};
     }
     const std::span<const LeafRun> list = runs();
-    const auto after = std::upper_bound(
-        list.begin(), list.end(), first,
-        [](std::uint32_t at, const LeafRun& run) { return at < run.start; });
+    const auto after =
+        std::upper_bound(list.begin(), list.end(), first,
+                         [](std::uint32_t at, const LeafRun& run) { return at < run.start; });
     if (after != list.begin()) {
         const LeafRun& run = *(after - 1);
         if (first < end_of(run)) {
-            return {std::min(wanted, end_of(run) - first), value_after(run.value, first - run.start)};
+            return {std::min(wanted, end_of(run) - first),
+                    value_after(run.value, first - run.start)};
         }
     }
     const std::uint32_t next = after == list.end() ? clusters_per_leaf : after->start;
@@ -89,7 +92,8 @@ void Leaf::replace_runs(std::uint32_t first, std::uint32_t count, MapValue value
     Runs changed;
     changed.reserve(old.size() + 2);
     const auto keep_part = [&changed](const LeafRun& run, std::uint32_t from, std::uint32_t to) {
-        if (from < to) append(changed, make_run(from, to, value_after(run.value, from - run.start)));
+        if (from < to)
+            append(changed, make_run(from, to, value_after(run.value, from - run.start)));
     };
     auto at = old.begin();
     for (; at != old.end() && at->start < first; ++at) {

@@ -11,10 +11,12 @@ namespace {
 
 using Bitmap = std::array<std::uint64_t, 4>;
 
-bool is_used(const Bitmap& used, std::uint32_t unit) {
+bool is_used(const Bitmap& used, std::uint64_t unit) {
     return (used[unit / 64] >> (unit % 64) & 1) != 0;
 }
-void set_used(Bitmap& used, std::uint32_t unit) { used[unit / 64] |= std::uint64_t{1} << unit % 64; }
+void set_used(Bitmap& used, std::uint32_t unit) {
+    used[unit / 64] |= std::uint64_t{1} << unit % 64;
+}
 void set_unused(Bitmap& used, std::uint32_t unit) {
     used[unit / 64] &= ~(std::uint64_t{1} << unit % 64);
 }
@@ -64,6 +66,19 @@ bool UnitAllocator::mark_used(UnitRun run) {
         if (free_in(partial) == 0) drop_partial(index, full_segment);
     }
     used_units_ += run.count;
+    return true;
+}
+
+bool UnitAllocator::mark_used_again(UnitRun run) {
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const std::uint64_t unit = std::uint64_t{run.first} + i;
+        if ((unit + 1) * unit_size > file_bytes_) return false;
+        const std::uint32_t state = segments_[unit / units_per_segment];
+        const bool marked = state == full_segment || (state >= first_partial &&
+                                                      is_used(partials_[state - first_partial].used,
+                                                              unit % units_per_segment));
+        if (!marked) mark_used({static_cast<UnitNumber>(unit), 1});
+    }
     return true;
 }
 
@@ -277,8 +292,7 @@ bool UnitAllocator::enter_partial(Cursor& cursor, std::uint32_t free_min) {
 
 /// Moves the data cursor to where `wanted` units fit better. False: there is nothing else.
 bool UnitAllocator::refill_data(std::uint32_t wanted) {
-    const std::uint32_t after =
-        data_.partial == none ? none : partials_[data_.partial].segment + 1;
+    const std::uint32_t after = data_.partial == none ? none : partials_[data_.partial].segment + 1;
     if (wanted >= large_request && empty_.size() > 0) {
         leave(data_);
         const bool next_is_empty = after != none && empty_.contains(after);

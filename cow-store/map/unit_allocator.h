@@ -31,6 +31,10 @@ public:
     explicit UnitAllocator(std::uint64_t file_bytes);
     /// False when a unit of it is marked already or lies beyond the file.
     bool mark_used(UnitRun run);
+    /// The same for what may be marked already (a unit that was reused since the last checkpoint
+    /// belongs to two clusters, one in the map on disk and one in the journal). False: beyond the
+    /// file.
+    bool mark_used_again(UnitRun run);
     void start();
 
     /// The beginning of a place for `wanted` clusters: units that follow each other, at least one,

@@ -45,7 +45,6 @@ struct LayerSpec {
 /// the initial blocks, whatever the virtual size. The journal ring comes with the first write.
 Result<void> create_layer(File& file, const LayerSpec& spec);
 
-
 /// What the superblock says, without recovery.
 struct LayerSummary {
     Uuid uuid;
@@ -95,7 +94,8 @@ private:
 
 /// Reads the map; a layer that was not closed properly is recovered first: its journal is replayed
 /// and a checkpoint makes the result durable before this returns. May be killed or cut at any
-/// step and run again. A sealed or clean layer is not written to.
+/// step and run again. A sealed layer is never written to, a clean one only when its superblock
+/// copies differ.
 ///
 /// corrupt: the message names what does not match its checksum; nothing is guessed. refused: copied
 /// while live, or fenced. unsupported: a newer format.
@@ -112,8 +112,8 @@ struct ChainLayer {
 struct Chain {
     std::uint64_t virtual_size = 0;  ///< bytes
     std::vector<ChainLayer> layers;
-    File* base = nullptr;            ///< may be null
-    std::uint64_t base_size = 0;     ///< bytes
+    File* base = nullptr;         ///< may be null
+    std::uint64_t base_size = 0;  ///< bytes
 };
 
 /// A stretch of a disk that comes from one kind of place.

@@ -22,7 +22,7 @@ struct SealedLayer {
 
 /// The raw image at the bottom of the chain; file may be null (an empty disk).
 struct BaseImage {
-    AsyncFile* file = nullptr;     ///< outlives the volume
+    AsyncFile* file = nullptr;  ///< outlives the volume
     std::uint64_t size_bytes = 0;
 };
 
@@ -57,12 +57,12 @@ struct VolumeStatistics {
 
 /// Deliberate faults, so that the simulator can show that it finds them. Only tests set any.
 struct Sabotage {
-    bool commit_before_data_sync = false;     ///< the record is written before the data is synced
-    bool name_records_after_sync = false;     ///< a flush names writes that came during its sync
-    bool reuse_freed_units_at_once = false;   ///< no quarantine
-    bool checkpoint_without_sync = false;     ///< the superblock flips before the pages are durable
-    bool answer_before_record = false;        ///< writes are answered before the tentative record
-    bool release_pages_before_flip = false;   ///< old map pages are reused too early
+    bool commit_before_data_sync = false;    ///< the record is written before the data is synced
+    bool name_records_after_sync = false;    ///< a flush names writes that came during its sync
+    bool reuse_freed_units_at_once = false;  ///< no quarantine
+    bool checkpoint_without_sync = false;    ///< the superblock flips before the pages are durable
+    bool answer_before_record = false;       ///< writes are answered before the tentative record
+    bool release_pages_before_flip = false;  ///< old map pages are reused too early
 };
 
 /// A machine's disk: a live layer over sealed layers over a base image, as a block device.

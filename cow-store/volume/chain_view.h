@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cow-store/map/cluster_map.h"
+
+namespace cowtgt {
+
+enum class ChainSource : std::uint8_t { zeros, layer, base };
+
+/// Bytes of a disk that lie in one place.
+struct ChainPiece {
+    std::uint64_t length = 0;  ///< never 0
+    ChainSource source = ChainSource::zeros;
+    std::uint32_t level = 0;   ///< layer: 0 is the top
+    std::uint64_t offset = 0;  ///< layer, base: bytes into that file
+};
+
+/// What lies above what. No I/O, no lock.
+struct ChainView {
+    struct Level {
+        const ClusterMap* map = nullptr;
+        std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
+    };
+    std::vector<Level> levels;
+    std::uint64_t base_size = 0;  ///< bytes of the raw image at the bottom; 0: none
+
+    /// Where the disk's bytes from `offset` are: the beginning of them, at most `wanted`.
+    /// Requires: wanted > 0 and the range lies inside the top level.
+    ChainPiece find(std::uint64_t offset, std::uint64_t wanted) const;
+};
+
+}  // namespace cowtgt

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cow-store/format/superblock.h"
+#include "cow-store/map/checkpoint_builder.h"
+#include "cow-store/map/cluster_map.h"
+#include "cow-store/map/unit_allocator.h"
+#include "cow-store/volume/layer_file.h"
+
+namespace cowtgt {
+
+/// All that is known of a layer after recovery; the volume goes on with it.
+struct LayerState {
+    Superblock superblock;  ///< as on disk, in both copies
+    LayerSummary summary;
+    ClusterMap map;
+    MapOnDisk on_disk;
+    UnitAllocator allocator;
+    Uuid boot_id;             ///< of the running kernel
+    std::uint64_t inode = 0;  ///< of the file
+    std::string recovery_note;
+};
+
+LayerSummary summary_of(const Superblock& superblock);
+
+}  // namespace cowtgt
