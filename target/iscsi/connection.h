@@ -91,7 +91,7 @@ struct ScsiTask {
     bool immediate = false;                           ///< I bit
     std::uint8_t attribute = 1;                       ///< ATTR: 1 simple, 2 ordered, 3 head, 4 ACA
     void* owner_state = nullptr;                      ///< the owner's; not looked at
-    bool aborted = false;                             ///< set by the owner before complete(): no answer
+    bool aborted = false;  ///< set by the owner before complete(): no answer
 };
 
 /// What the device server has to say at the end of a command (SAM-5 "Send Command Complete").
@@ -107,12 +107,24 @@ struct ScsiResponse {
 
 /// Task management functions and responses by their numbers in RFC 7143 sections 11.5 and 11.6.
 enum class TaskFunction : std::uint8_t {
-    abort_task = 1, abort_task_set = 2, clear_aca = 3, clear_task_set = 4, logical_unit_reset = 5,
-    target_warm_reset = 6, target_cold_reset = 7, task_reassign = 8,
+    abort_task = 1,
+    abort_task_set = 2,
+    clear_aca = 3,
+    clear_task_set = 4,
+    logical_unit_reset = 5,
+    target_warm_reset = 6,
+    target_cold_reset = 7,
+    task_reassign = 8,
 };
 enum class TaskFunctionResponse : std::uint8_t {
-    complete = 0, task_does_not_exist = 1, lun_does_not_exist = 2, task_still_allegiant = 3,
-    reassign_not_supported = 4, not_supported = 5, authorization_failed = 6, rejected = 255,
+    complete = 0,
+    task_does_not_exist = 1,
+    lun_does_not_exist = 2,
+    task_still_allegiant = 3,
+    reassign_not_supported = 4,
+    not_supported = 5,
+    authorization_failed = 6,
+    rejected = 255,
 };
 struct TaskManagementRequest {
     TaskFunction function = TaskFunction::abort_task;
@@ -133,7 +145,8 @@ struct CloseReason {
     std::string text;
 };
 
-/// Whoever owns a Connection. Every function may call back into the connection at once.
+/// Whoever owns a Connection. Every function may call back into the connection at once, but not
+/// destroy it, and not call receive(), received_directly(), sent() or transport_lost().
 /// Threads: the thread that called receive().
 class ConnectionOwner {
 public:
@@ -154,6 +167,8 @@ public:
     virtual void data_out_received(Connection&, ScsiTask&) = 0;
     /// The answer has been handed to the transport completely (or the task went away with its
     /// connection): buffers may be reused. The task is gone afterwards.
+    /// It also comes without complete() when the transport ends the task by itself: Data-Out that
+    /// breaks the protocol or fails its digest is answered with CHECK CONDITION, ABORTED COMMAND.
     virtual void task_finished(Connection&, ScsiTask&) = 0;
     virtual void task_management_received(Connection&, const TaskManagementRequest&) = 0;
     /// SendTargets: what this initiator may see. `name` is empty for All.
@@ -187,7 +202,8 @@ public:
     /// waits for an answer of the owner (login decision, buffer) or has come to its end: give the
     /// rest again after that. Payload is copied into task buffers; nothing of `in` is kept.
     std::size_t receive(Bytes in);
-    /// True if receive() would take input now.
+    /// True if receive() would take input now. Besides the waits above, it is false while too many
+    /// answers to pings and texts have not been sent: look again after sent().
     bool takes_input() const;
     /// Where the next bytes of the stream may be received directly (the rest of a Data-Out segment
     /// that goes into a task's buffer, digest off or on); empty when the parser wants them first.
@@ -209,12 +225,14 @@ public:
     // Full feature phase.
     /// Asks for the Data-Out of a task: buffer.size() <= expected_data_transfer_length bytes are
     /// put into it, from immediate, unsolicited and solicited data (R2T); what goes beyond is
-    /// dropped. An empty buffer means that none is wanted.
+    /// dropped. An empty buffer means that none is wanted; data_out_received is not called then.
+    /// Once per task.
     void receive_data_out(ScsiTask& task, MutableBytes buffer);
     /// Queues Data-In and status. Without data_in the status goes in a SCSI Response; with GOOD
     /// status it is folded into the last Data-In. Data-Out that still arrives is dropped.
     void complete(ScsiTask& task, const ScsiResponse& response);
-    void answer_task_management(const TaskManagementRequest& request, TaskFunctionResponse response);
+    void answer_task_management(const TaskManagementRequest& request,
+                                TaskFunctionResponse response);
     void answer_logout();
     /// Queues a NOP-In that asks for an answer (RFC 7143 section 11.19).
     void send_ping();
