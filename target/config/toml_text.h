@@ -38,7 +38,7 @@ struct TomlEntry {
 /// The entries of the root table, in the order of the file. `file` is for the messages.
 Result<std::vector<TomlEntry>> parse_toml(std::string_view text, std::string_view file);
 
-/// "FILE:LINE:COLUMN: sentence".
+/// "FILE:LINE:COLUMN: sentence", code usage.
 Error error_at(std::string_view file, Place place, std::string_view sentence);
 
 }  // namespace cowtgt::config

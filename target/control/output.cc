@@ -41,7 +41,8 @@ ExportOutput::ExportOutput(int descriptor, std::uint64_t size_bytes,
 Result<void> ExportOutput::begin() {
     struct stat found {};
     if (::fstat(descriptor_, &found) != 0) return system_error("looking at the output", errno);
-    if (S_ISREG(found.st_mode)) {
+    const bool appends = (::fcntl(descriptor_, F_GETFL) & O_APPEND) != 0;
+    if (S_ISREG(found.st_mode) && !appends && ::lseek(descriptor_, 0, SEEK_CUR) == 0) {
         kind_ = Kind::file;
         if (::ftruncate(descriptor_, 0) != 0 ||
             ::ftruncate(descriptor_, static_cast<off_t>(size_bytes_)) != 0) {
@@ -79,6 +80,7 @@ Result<void> ExportOutput::end() {
     if (kind_ != Kind::file) {
         if (auto filled = write_zeros_up_to(size_bytes_); !filled) return filled;
     }
+    if (kind_ == Kind::file) ::lseek(descriptor_, static_cast<off_t>(size_bytes_), SEEK_SET);
     if (kind_ != Kind::stream && ::fsync(descriptor_) != 0) {
         return system_error("syncing the output", errno);
     }

@@ -10,8 +10,9 @@ namespace cowtgt::control {
 
 /// Where an export goes: a descriptor that the user opened, in the command or in the daemon.
 ///
-/// A regular file gets its holes where the disk has zeros; a block device, a pipe or a socket gets
-/// the zeros. Only for the owner of the descriptor; it stays the caller's.
+/// A regular file gets holes where the disk has zeros; a block device, a pipe or a socket gets the
+/// zeros, and so does a file that is appended to or already has something before this.
+/// Ownership: the descriptor stays the caller's.
 class ExportOutput {
 public:
     /// `is_cancelled` is asked now and then while a pipe or socket takes nothing.
@@ -21,7 +22,8 @@ public:
     Result<void> begin();
     /// In order; what lies between two calls is zero.
     Result<void> write(std::uint64_t offset, Bytes bytes);
-    /// The zeros at the end, and a sync where there is something to sync.
+    /// The zeros at the end, and a sync where there is something to sync. The position of a file
+    /// is behind the export then, as if it had been written through.
     Result<void> end();
 
 private:

@@ -1,0 +1,225 @@
+#include "tools/cowtgt_render.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "target/config/size.h"
+#include "target/control/protocol.h"
+
+namespace cowtgt::tools {
+
+using nlohmann::json;
+
+namespace {
+
+/// What stands at `key`, or null: an older or newer daemon may have other fields.
+const json& at(const json& object, std::string_view key) {
+    static const json nothing;
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    return object.is_object() && found != object.end() ? *found : nothing;
+}
+
+std::string text(const json& object, std::string_view key) {
+    const json& value = at(object, key);
+    if (value.is_string()) return value.get<std::string>();
+    return value.is_null() ? "" : control::json_text(value);
+}
+
+std::uint64_t number(const json& object, std::string_view key) {
+    const json& value = at(object, key);
+    return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
+}
+
+std::string size(const json& object, std::string_view key) {
+    return config::short_size(number(object, key));
+}
+
+std::string or_dash(std::string value) {
+    return value.empty() ? "-" : value;
+}
+
+/// The strings of an array, joined.
+std::string joined(const json& array, std::string_view separator) {
+    std::string result;
+    for (const json& element : array) {
+        if (!result.empty()) result += separator;
+        result += element.is_string() ? element.get<std::string>() : control::json_text(element);
+    }
+    return result;
+}
+
+/// "template    debian12@3", the names in one column.
+std::string field(std::string_view name, const std::string& value) {
+    constexpr std::size_t width = 12;
+    std::string line = "  " + std::string(name);
+    line.resize(std::max(line.size() + 1, width + 2), ' ');
+    return line + value + "\n";
+}
+
+/// One line per element of a list, the name at the first only.
+std::string fields(std::string_view name, const json& array) {
+    std::string result;
+    for (const json& element : array) {
+        const bool is_first = result.empty();
+        result +=
+            field(is_first ? name : "", element.is_string() ? element.get<std::string>() : "");
+    }
+    return result;
+}
+
+std::string where_and_kind(const json& item) {
+    std::string result = text(item, "where") + " " + text(item, "kind");
+    const std::string label = text(item, "label");
+    return label.empty() ? result : result + " (" + label + ")";
+}
+
+std::string render_identity(const json& items, bool of_instance) {
+    std::vector<std::vector<std::string>> rows;
+    for (const json& item : items) {
+        const std::string kept = text(item, "kept_because");
+        if (of_instance) {
+            rows.push_back({"  ", where_and_kind(item), text(item, "old"),
+                            kept.empty() ? "-> " + text(item, "new") : "kept: " + kept});
+        } else {
+            rows.push_back({"  ", where_and_kind(item), text(item, "value"),
+                            kept.empty() ? "" : "will be kept: " + kept});
+        }
+    }
+    return rows.empty() ? "" : "  identity\n" + render_table(rows, {});
+}
+
+std::string identity_summary(const json& items) {
+    std::size_t kept = 0;
+    for (const json& item : items)
+        kept += text(item, "kept_because").empty() ? 0 : 1;
+    if (items.empty()) return "none found on the disk";
+    std::string result = std::to_string(items.size() - kept) + " changed";
+    return kept == 0 ? result : result + ", " + std::to_string(kept) + " kept (see cowtgt show)";
+}
+
+std::string initiator_text(const json& instance) {
+    const std::string initiator = text(instance, "initiator");
+    return initiator.empty() ? "any (no MAC was given)" : initiator;
+}
+
+}  // namespace
+
+std::string render_table(const std::vector<std::vector<std::string>>& rows,
+                         const std::vector<std::size_t>& right) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            widths[i] = std::max(widths[i], row[i].size());
+        }
+    }
+    std::string result;
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            const std::string blanks(widths[i] - row[i].size(), ' ');
+            const bool is_right = std::find(right.begin(), right.end(), i) != right.end();
+            if (i > 0) line += "  ";
+            line += is_right ? blanks + row[i] : row[i] + blanks;
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        result += line + "\n";
+    }
+    return result;
+}
+
+std::string render_instances(const json& instances) {
+    if (instances.empty()) return "no instances; make one with: cowtgt clone TEMPLATE NAME\n";
+    std::vector<std::vector<std::string>> rows = {
+        {"NAME", "TEMPLATE", "SIZE", "OWN", "SESSIONS", "MAC", "TARGET"}};
+    for (const json& instance : instances) {
+        rows.push_back({text(instance, "name"), text(instance, "template"),
+                        size(instance, "size_bytes"), size(instance, "allocated_bytes"),
+                        std::to_string(at(instance, "sessions").size()),
+                        or_dash(text(instance, "mac")), text(instance, "target")});
+    }
+    return render_table(rows, {2, 3, 4});
+}
+
+std::string render_instance(const json& instance) {
+    std::string result = text(instance, "name") + "\n";
+    result += field("template", text(instance, "template"));
+    result +=
+        field("size", size(instance, "size_bytes") + ", " + size(instance, "allocated_bytes") +
+                          " of its own, " + text(instance, "block_size") + "-byte blocks");
+    result += field("target", text(instance, "target") + " LUN " + text(instance, "lun"));
+    result += fields("url", at(instance, "urls"));
+    result += field("mac", or_dash(text(instance, "mac")));
+    result += field("initiator", initiator_text(instance));
+    result += field("uuid", text(instance, "uuid"));
+    result += field("created", text(instance, "created_at"));
+    for (const json& session : at(instance, "sessions")) {
+        result +=
+            field("session", text(session, "initiator") + " from " + text(session, "address") +
+                                 " since " + text(session, "since") + " (ISID " +
+                                 text(session, "isid") + ")");
+    }
+    return result + render_identity(at(instance, "identity"), true);
+}
+
+std::string render_clone(const json& instance) {
+    std::string result = text(instance, "name") + " is a clone of " + text(instance, "template") +
+                         ", " + size(instance, "size_bytes") + "\n";
+    result += fields("url", at(instance, "urls"));
+    result += field("initiator", initiator_text(instance));
+    return result + field("identity", identity_summary(at(instance, "identity")));
+}
+
+std::string render_templates(const json& templates) {
+    if (templates.empty()) {
+        return "no templates; import one with: cowtgt template import IMAGE --name NAME\n";
+    }
+    std::vector<std::vector<std::string>> rows = {
+        {"TEMPLATE", "TAGS", "SIZE", "DATA", "INSTANCES", "IMPORTED", "SOURCE"}};
+    for (const json& info : templates) {
+        rows.push_back({text(info, "ref"), or_dash(joined(at(info, "tags"), ",")),
+                        size(info, "size_bytes"), size(info, "allocated_bytes"),
+                        std::to_string(at(info, "instances").size()), text(info, "imported_at"),
+                        text(info, "source")});
+    }
+    return render_table(rows, {2, 3, 4});
+}
+
+std::string render_template(const json& info) {
+    std::string result = text(info, "ref") + "\n";
+    result += field("tags", or_dash(joined(at(info, "tags"), ", ")));
+    result += field("size", size(info, "size_bytes") + ", " + size(info, "allocated_bytes") +
+                                " of data, " + text(info, "block_size") + "-byte blocks");
+    result += field("content", text(info, "content_id"));
+    result += field("uuid", text(info, "uuid"));
+    result += field("imported", text(info, "imported_at") + " from " + text(info, "source"));
+    result += field("instances", or_dash(joined(at(info, "instances"), ", ")));
+    return result + render_identity(at(info, "identity"), false);
+}
+
+std::string render_import(const json& info) {
+    std::string result = text(info, "ref") + " imported, " + size(info, "size_bytes") + " (" +
+                         size(info, "allocated_bytes") + " of data)\n";
+    const std::string twin = text(info, "twin");
+    if (!twin.empty()) result += "  note: " + twin + " has the same content\n";
+    return result + render_identity(at(info, "identity"), false);
+}
+
+std::string render_status(const json& status) {
+    const json& daemon = at(status, "daemon");
+    std::string result;
+    result += field("config", text(status, "config"));
+    result += field("store", text(status, "store"));
+    result += field("iqn", text(status, "iqn"));
+    result += field("templates", text(status, "templates"));
+    result += field("instances", text(status, "instances"));
+    result += field("cowtgtd", daemon.is_null() ? "does not run" : "runs");
+    if (!daemon.is_object()) return result;
+    for (const auto& [key, value] : daemon.items()) {
+        if (!value.is_structured()) result += field(key, text(daemon, key));
+    }
+    return result;
+}
+
+}  // namespace cowtgt::tools
