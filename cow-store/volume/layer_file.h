@@ -86,7 +86,7 @@ public:
     std::uint64_t allocated_bytes() const;
 
     LayerState& state() { return *state_; }
-    std::unique_ptr<LayerState> take_state() && { return std::move(state_); }
+    std::unique_ptr<LayerState> take_state() &&;
 
 private:
     std::unique_ptr<LayerState> state_;
