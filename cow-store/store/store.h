@@ -12,6 +12,7 @@
 
 #include "cow-store/base/result.h"
 #include "cow-store/base/uuid.h"
+#include "cow-store/store/environment.h"
 
 /// The directory of templates and instances (DESIGN: one directory per object, named as the user
 /// named it; small metadata files are text, replaced atomically).
@@ -40,6 +41,7 @@ struct IdentityItem {
     std::string old_value;
     std::string new_value;     ///< empty when kept
     std::string kept_because;  ///< why it was kept, empty when it was changed
+    std::string note;          ///< what to know although it was changed; mostly empty
 };
 
 struct TemplateInfo {
@@ -55,6 +57,7 @@ struct TemplateInfo {
     Uuid uuid;
     std::vector<IdentityItem> identity;  ///< what is there and would change at a clone
     std::vector<std::string> instances;  ///< who uses it
+    std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
 };
 
 struct InstanceInfo {
@@ -67,6 +70,7 @@ struct InstanceInfo {
     Uuid uuid;  ///< of the instance, new at each clone
     std::string created_at;
     std::vector<IdentityItem> identity;
+    std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
 };
 
 /// Called now and then with bytes done and bytes in all (0: unknown).
@@ -97,10 +101,13 @@ enum class Locking {
 
 class Store {
 public:
-    /// Makes an empty store in `directory`, which may exist if it is empty.
-    static Result<void> create(const std::filesystem::path& directory);
+    /// Makes an empty store in `directory`, which may exist if it is empty. Killed half way, it can
+    /// be called again. exists: there is a store already; refused: other things lie there.
+    static Result<void> create(const std::filesystem::path& directory,
+                               const Environment& environment = {});
     /// in_use when another process holds it, naming its pid; unsupported for a newer format.
-    static Result<std::unique_ptr<Store>> open(const std::filesystem::path& directory, Locking);
+    static Result<std::unique_ptr<Store>> open(const std::filesystem::path& directory, Locking,
+                                               const Environment& environment = {});
     ~Store();
 
     /// What opening found half made and removed or finished; one sentence each.
@@ -109,12 +116,14 @@ public:
     /// Reads, hashes and writes the image beside the store's other objects, then makes it the next
     /// version of `name` by one rename. Safe beside a running daemon (any Locking).
     Result<ImportResult> import_template(const ImportOptions& options);
+    /// One that is damaged is listed, with the reason, and does not hide the others.
     Result<std::vector<TemplateInfo>> templates() const;
     Result<TemplateInfo> find_template(const TemplateRef& ref) const;
     /// in_use while an instance is made on it, naming it. Version 0: all versions.
     Result<void> remove_template(const TemplateRef& ref);
 
     Result<InstanceInfo> clone(const CloneOptions& options);
+    /// As templates().
     Result<std::vector<InstanceInfo>> instances() const;
     Result<InstanceInfo> find_instance(std::string_view name) const;
     Result<void> remove_instance(std::string_view name);

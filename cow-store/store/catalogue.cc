@@ -1,0 +1,248 @@
+#include "cow-store/store/catalogue.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "cow-store/file_posix.h"
+#include "cow-store/store/content.h"
+#include "cow-store/store/workplace.h"
+
+namespace cowtgt::store {
+
+namespace {
+
+constexpr std::string_view default_tag = "stable";
+
+std::optional<std::uint32_t> version_number(std::string_view text) {
+    std::uint32_t number = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, failure] = std::from_chars(text.data(), end, number);
+    if (stop != end || failure != std::errc{} || number == 0) return std::nullopt;
+    if (std::to_string(number) != text) return std::nullopt;  // "007" is not ours
+    return number;
+}
+
+Result<TagsDocument> load_tags(const Context& context, std::string_view name) {
+    const std::filesystem::path path = context.layout.tags_of(name);
+    const Result<std::string> text = read_text_file(path);
+    if (!text && text.error().code == ErrorCode::not_found) return TagsDocument{};
+    if (!text) return text.error();
+    return decode_tags(*text, path.string());
+}
+
+Error no_template(std::string_view name) {
+    return Error{ErrorCode::not_found, "there is no template " + std::string(name) +
+                                           "; `cowtgt template ls` lists those that are there"};
+}
+
+Error no_version(std::string_view name, std::string_view what,
+                 const std::vector<std::uint32_t>& versions) {
+    std::string list;
+    for (const std::uint32_t version : versions) {
+        list += (list.empty() ? "" : ", ") + std::to_string(version);
+    }
+    return Error{ErrorCode::not_found, "template " + std::string(name) + " has no " +
+                                           std::string(what) + "; its versions are: " + list};
+}
+
+bool has(const std::vector<std::uint32_t>& versions, std::uint32_t version) {
+    return std::binary_search(versions.begin(), versions.end(), version);
+}
+
+/// Compares every chunk, then remembers the fingerprint of an image that turned out to be right.
+Result<void> bless(const Context& context, const TemplateRecord& record, int image,
+                   const Fingerprint& found) {
+    const std::filesystem::path folder = context.layout.version(record.name, record.version);
+    const Result<std::unique_ptr<PosixFile>> table =
+        PosixFile::open(folder / Layout::chunks_file, O_RDONLY);
+    if (!table) return table.error();
+    Result<void> verified =
+        verify_content(image, record.document.size_bytes, (folder / Layout::image_file).string(),
+                       **table, record.document.content_id);
+    if (!verified || context.locking != Locking::exclusive) return verified;
+    TemplateDocument document = record.document;
+    document.fingerprint = found;
+    return replace_file(context, folder / Layout::template_file, encode(document));
+}
+
+}  // namespace
+
+Result<std::vector<std::uint32_t>> versions_of(const Context& context, std::string_view name) {
+    const Result<std::vector<std::string>> entries =
+        list_directory(context.layout.versions_of(name));
+    if (!entries) return entries.error();
+    std::vector<std::uint32_t> versions;
+    for (const std::string& entry : *entries) {
+        if (const auto number = version_number(entry)) versions.push_back(*number);
+    }
+    std::sort(versions.begin(), versions.end());
+    return versions;
+}
+
+Result<std::uint32_t> resolve(const Context& context, const TemplateRef& ref) {
+    if (Result<void> name = check_name(ref.name); !name) return name.error();
+    const Result<std::vector<std::uint32_t>> versions = versions_of(context, ref.name);
+    if (!versions) return versions.error();
+    if (versions->empty()) return no_template(ref.name);
+    if (ref.version != 0) {
+        if (has(*versions, ref.version)) return ref.version;
+        return no_version(ref.name, "version " + std::to_string(ref.version), *versions);
+    }
+    const Result<TagsDocument> tags = load_tags(context, ref.name);
+    if (!tags) return tags.error();
+    const auto tagged = tags->versions.find(ref.tag.empty() ? std::string(default_tag) : ref.tag);
+    if (tagged != tags->versions.end() && has(*versions, tagged->second)) return tagged->second;
+    if (!ref.tag.empty()) return no_version(ref.name, "tag " + ref.tag, *versions);
+    return versions->back();
+}
+
+Result<TemplateRecord> load_template(const Context& context, std::string_view name,
+                                     std::uint32_t version) {
+    const std::filesystem::path path =
+        context.layout.version(name, version) / Layout::template_file;
+    const Result<std::string> text = read_text_file(path);
+    if (!text && text.error().code == ErrorCode::not_found) {
+        return no_template(template_text(name, version));
+    }
+    if (!text) return text.error();
+    Result<TemplateDocument> document = decode_template(*text, path.string());
+    if (!document) return std::move(document).error();
+    return TemplateRecord{std::string(name), version, std::move(*document)};
+}
+
+Result<InstanceDocument> load_instance(const Context& context, std::string_view name) {
+    if (Result<void> legal = check_name(name); !legal) return legal.error();
+    const std::filesystem::path path = context.layout.instance(name) / Layout::instance_file;
+    const Result<std::string> text = read_text_file(path);
+    if (!text && text.error().code == ErrorCode::not_found) {
+        return Error{ErrorCode::not_found, "there is no instance " + std::string(name) +
+                                               "; `cowtgt ls` lists those that are there"};
+    }
+    if (!text) return text.error();
+    return decode_instance(*text, path.string());
+}
+
+Result<std::vector<std::string>> template_names(const Context& context) {
+    Result<std::vector<std::string>> names = list_directory(context.layout.templates());
+    if (!names) return names;
+    std::vector<std::string> found;
+    for (std::string& name : *names) {
+        const Result<std::vector<std::uint32_t>> versions = versions_of(context, name);
+        if (!versions) return versions.error();
+        if (!versions->empty()) found.push_back(std::move(name));
+    }
+    return found;
+}
+
+Result<std::vector<std::string>> instance_names(const Context& context) {
+    return list_directory(context.layout.instances());
+}
+
+std::vector<std::string> Usage::instances_of(std::string_view name, std::uint32_t version) const {
+    std::vector<std::string> instances;
+    for (const Entry& entry : entries) {
+        if (entry.template_name == name && entry.version == version) {
+            instances.push_back(entry.instance);
+        }
+    }
+    return instances;
+}
+
+Result<Usage> find_usage(const Context& context) {
+    const Result<std::vector<std::string>> names = instance_names(context);
+    if (!names) return names.error();
+    Usage usage;
+    for (const std::string& name : *names) {
+        const Result<InstanceDocument> document = load_instance(context, name);
+        if (document) {
+            usage.entries.push_back({document->template_name, document->template_version, name});
+        } else {
+            usage.entries.push_back({"", 0, name});
+        }
+    }
+    return usage;
+}
+
+TemplateInfo describe(const Context& context, const TemplateRecord& record, const Usage& usage) {
+    const TemplateDocument& document = record.document;
+    const std::filesystem::path folder = context.layout.version(record.name, record.version);
+    TemplateInfo info;
+    info.name = record.name;
+    info.version = record.version;
+    if (const Result<TagsDocument> tags = load_tags(context, record.name)) {
+        for (const auto& [tag, version] : tags->versions) {
+            if (version == record.version) info.tags.push_back(tag);
+        }
+    } else {
+        info.damage = tags.error().message;
+    }
+    info.size_bytes = document.size_bytes;
+    info.allocated_bytes = allocated_bytes_of(folder / Layout::image_file) +
+                           allocated_bytes_of(folder / Layout::chunks_file);
+    info.block_size = document.recipe.block_size;
+    info.content_id = hex_text(document.content_id);
+    info.imported_at = document.imported_at;
+    info.source = document.source;
+    info.uuid = document.uuid;
+    info.identity = identity_items(identity::findings_of(document.recipe));
+    info.instances = usage.instances_of(record.name, record.version);
+    return info;
+}
+
+InstanceInfo describe(const Context& context, std::string_view name,
+                      const InstanceDocument& document) {
+    InstanceInfo info;
+    info.name = name;
+    info.template_name = document.template_name;
+    info.template_version = document.template_version;
+    info.size_bytes = document.size_bytes;
+    info.allocated_bytes = allocated_bytes_of(context.layout.instance(name) / Layout::live_file);
+    info.block_size = document.block_size;
+    info.uuid = document.uuid;
+    info.created_at = document.created_at;
+    info.identity = document.identity;
+    return info;
+}
+
+Result<Fingerprint> fingerprint_of(int fd, const std::filesystem::path& path) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) return system_error("looking at " + path.string(), errno);
+    constexpr std::int64_t nanoseconds = 1'000'000'000;
+    return Fingerprint{.size = static_cast<std::uint64_t>(status.st_size),
+                       .mtime_ns = status.st_mtim.tv_sec * nanoseconds + status.st_mtim.tv_nsec,
+                       .inode = status.st_ino};
+}
+
+Result<Descriptor> open_image_of(const Context& context, const TemplateRecord& record) {
+    const std::filesystem::path path =
+        context.layout.version(record.name, record.version) / Layout::image_file;
+    Result<Descriptor> image = open_descriptor(path, O_RDONLY);
+    if (!image && image.error().os_errno == ENOENT) {
+        return Error{ErrorCode::refused, "the image " + path.string() + " of template " +
+                                             template_text(record.name, record.version) +
+                                             " is gone; restore it from a backup"};
+    }
+    if (!image) return image;
+    const Result<Fingerprint> found = fingerprint_of(image->get(), path);
+    if (!found) return found.error();
+    if (*found == record.document.fingerprint) return image;
+    if (found->size != record.document.size_bytes) {
+        return Error{ErrorCode::refused,
+                     "the image " + path.string() + " is not the one that was imported: it has " +
+                         std::to_string(found->size) + " bytes instead of " +
+                         std::to_string(record.document.size_bytes) +
+                         "; restore it from a backup, or import the image again as a new version"};
+    }
+    if (Result<void> right = bless(context, record, image->get(), *found); !right) {
+        return right.error();
+    }
+    return image;
+}
+
+}  // namespace cowtgt::store

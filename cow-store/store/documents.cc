@@ -1,0 +1,240 @@
+#include "cow-store/store/documents.h"
+
+#include <array>
+#include <charconv>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "cow-store/base/bytes.h"
+#include "cow-store/base/checksum.h"
+#include "cow-store/store/recipe_json.h"
+
+namespace cowtgt::store {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view checksum_key = "checksum";
+
+/// A value that cannot be what it is said to be; never leaves this file.
+struct BadValue {};
+
+// Bytes that are no UTF-8 (a label, say) must not prevent a template from being described.
+std::string compact(const json& fields) {
+    return fields.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string checksum_of(const json& fields) {
+    return hex_text(xxh3_64(bytes_of(compact(fields))));
+}
+
+std::string render(json fields, std::string_view kind) {
+    fields["format"] = store_format;
+    fields["kind"] = kind;
+    // The sum is over what a reader will see, replaced characters included.
+    fields = json::parse(compact(fields));
+    fields[std::string(checksum_key)] = checksum_of(fields);
+    return fields.dump(2) + "\n";
+}
+
+Error corrupt(const std::string& where, std::string_view what) {
+    return Error{ErrorCode::corrupt,
+                 where + " is damaged (" + std::string(what) + "); restore it from a backup"};
+}
+
+Result<json> parse(std::string_view text, std::string_view kind, const std::string& where) {
+    json fields = json::parse(text, nullptr, false);
+    if (!fields.is_object()) return corrupt(where, "it is not the JSON that was written");
+    const auto format = fields.find("format");
+    if (format != fields.end() && format->is_number_unsigned() &&
+        format->get<std::uint64_t>() > store_format) {
+        return Error{ErrorCode::unsupported,
+                     where + " has format " + std::to_string(format->get<std::uint64_t>()) +
+                         ", which is newer than the " + std::to_string(store_format) +
+                         " that this cowtgt knows; use a newer cowtgt"};
+    }
+    const auto sum = fields.find(checksum_key);
+    if (sum == fields.end() || !sum->is_string()) return corrupt(where, "its checksum is missing");
+    const std::string expected = sum->get<std::string>();
+    fields.erase(sum);
+    if (checksum_of(fields) != expected) return corrupt(where, "its checksum does not match");
+    if (fields.value("format", json()) != json(store_format) ||
+        fields.value("kind", json()) != json(kind)) {
+        return corrupt(where, "it is not what belongs there");
+    }
+    return fields;
+}
+
+/// Parses, then takes the fields out; whatever is missing or of another type is damage.
+template <typename Document>
+Result<Document> decode(std::string_view text, std::string_view kind, const std::string& where,
+                        void (*take)(const json&, Document&)) {
+    const Result<json> fields = parse(text, kind, where);
+    if (!fields) return fields.error();
+    try {
+        Document document;
+        take(*fields, document);
+        return document;
+    } catch (const json::exception&) {
+        return corrupt(where, "a field is missing or of another type");
+    } catch (const BadValue&) {
+        return corrupt(where, "a field has an impossible value");
+    }
+}
+
+void take_uuid(const json& fields, const char* key, Uuid& uuid) {
+    const std::optional<Uuid> parsed = parse_uuid(fields.at(key).get<std::string>());
+    if (!parsed) throw BadValue{};
+    uuid = *parsed;
+}
+
+void take_hex(const json& fields, const char* key, std::uint64_t& value) {
+    const std::string text = fields.at(key).get<std::string>();
+    const char* end = text.data() + text.size();
+    const auto [stop, failure] = std::from_chars(text.data(), end, value, 16);
+    if (stop != end || failure != std::errc{}) throw BadValue{};
+}
+
+json to_json(const Fingerprint& print) {
+    return {{"size", print.size}, {"mtime_ns", print.mtime_ns}, {"inode", print.inode}};
+}
+
+json to_json(const IdentityItem& item) {
+    return {{"where", item.where},
+            {"kind", item.kind},
+            {"label", item.label},
+            {"old_value", item.old_value},
+            {"new_value", item.new_value},
+            {"kept_because", item.kept_because},
+            {"note", item.note}};
+}
+
+IdentityItem item_from(const json& fields) {
+    return IdentityItem{.where = fields.at("where").get<std::string>(),
+                        .kind = fields.at("kind").get<std::string>(),
+                        .label = fields.at("label").get<std::string>(),
+                        .old_value = fields.at("old_value").get<std::string>(),
+                        .new_value = fields.at("new_value").get<std::string>(),
+                        .kept_because = fields.at("kept_because").get<std::string>(),
+                        .note = fields.at("note").get<std::string>()};
+}
+
+void take_store(const json& fields, StoreDocument& document) {
+    take_uuid(fields, "uuid", document.uuid);
+    fields.at("created_at").get_to(document.created_at);
+}
+
+void take_template(const json& fields, TemplateDocument& document) {
+    take_uuid(fields, "uuid", document.uuid);
+    take_hex(fields, "content_id", document.content_id);
+    fields.at("size_bytes").get_to(document.size_bytes);
+    fields.at("imported_at").get_to(document.imported_at);
+    fields.at("source").get_to(document.source);
+    const json& print = fields.at("fingerprint");
+    print.at("size").get_to(document.fingerprint.size);
+    print.at("mtime_ns").get_to(document.fingerprint.mtime_ns);
+    print.at("inode").get_to(document.fingerprint.inode);
+    fields.at("recipe").get_to(document.recipe);
+}
+
+void take_tags(const json& fields, TagsDocument& document) {
+    fields.at("versions").get_to(document.versions);
+}
+
+void take_instance(const json& fields, InstanceDocument& document) {
+    take_uuid(fields, "uuid", document.uuid);
+    const json& source = fields.at("template");
+    source.at("name").get_to(document.template_name);
+    source.at("version").get_to(document.template_version);
+    take_uuid(source, "uuid", document.template_uuid);
+    take_hex(source, "content_id", document.template_content_id);
+    fields.at("size_bytes").get_to(document.size_bytes);
+    fields.at("block_size").get_to(document.block_size);
+    fields.at("created_at").get_to(document.created_at);
+    take_uuid(fields, "identity_seed", document.identity_seed);
+    for (const json& item : fields.at("identity"))
+        document.identity.push_back(item_from(item));
+}
+
+}  // namespace
+
+std::string hex_text(std::uint64_t value) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text(16, '0');
+    for (std::size_t i = text.size(); i-- > 0; value >>= 4)
+        text[i] = digits[value & 0xf];
+    return text;
+}
+
+std::string encode(const StoreDocument& document) {
+    return render({{"uuid", to_string(document.uuid)}, {"created_at", document.created_at}},
+                  "store");
+}
+
+std::string encode(const TemplateDocument& document) {
+    return render({{"uuid", to_string(document.uuid)},
+                   {"content_id", hex_text(document.content_id)},
+                   {"size_bytes", document.size_bytes},
+                   {"imported_at", document.imported_at},
+                   {"source", document.source},
+                   {"fingerprint", to_json(document.fingerprint)},
+                   {"recipe", document.recipe}},
+                  "template");
+}
+
+std::string encode(const TagsDocument& document) {
+    return render({{"versions", document.versions}}, "tags");
+}
+
+std::string encode(const InstanceDocument& document) {
+    json items = json::array();
+    for (const IdentityItem& item : document.identity)
+        items.push_back(to_json(item));
+    return render({{"uuid", to_string(document.uuid)},
+                   {"template",
+                    {{"name", document.template_name},
+                     {"version", document.template_version},
+                     {"uuid", to_string(document.template_uuid)},
+                     {"content_id", hex_text(document.template_content_id)}}},
+                   {"size_bytes", document.size_bytes},
+                   {"block_size", document.block_size},
+                   {"created_at", document.created_at},
+                   {"identity_seed", to_string(document.identity_seed)},
+                   {"identity", std::move(items)}},
+                  "instance");
+}
+
+Result<StoreDocument> decode_store(std::string_view text, const std::string& where) {
+    return decode<StoreDocument>(text, "store", where, take_store);
+}
+
+Result<TemplateDocument> decode_template(std::string_view text, const std::string& where) {
+    return decode<TemplateDocument>(text, "template", where, take_template);
+}
+
+Result<TagsDocument> decode_tags(std::string_view text, const std::string& where) {
+    return decode<TagsDocument>(text, "tags", where, take_tags);
+}
+
+Result<InstanceDocument> decode_instance(std::string_view text, const std::string& where) {
+    return decode<InstanceDocument>(text, "instance", where, take_instance);
+}
+
+std::vector<IdentityItem> identity_items(const std::vector<identity::Finding>& findings) {
+    std::vector<IdentityItem> items;
+    items.reserve(findings.size());
+    for (const identity::Finding& finding : findings) {
+        items.push_back(IdentityItem{.where = finding.where,
+                                     .kind = finding.kind,
+                                     .label = finding.label,
+                                     .old_value = finding.old_value,
+                                     .new_value = finding.new_value,
+                                     .kept_because = finding.kept_because,
+                                     .note = finding.note});
+    }
+    return items;
+}
+
+}  // namespace cowtgt::store
