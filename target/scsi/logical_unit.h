@@ -21,13 +21,13 @@ struct LogicalUnitConfig {
     std::string vendor = "COWTGT";
     std::string product = "COW VOLUME";
     std::string revision = "0001";
-    std::string serial;                    ///< unit serial number, VPD 80h
-    std::array<std::uint8_t, 16> naa{};    ///< NAA 6h designator, VPD 83h
-    std::string target_port_name;          ///< "iqn...,t,0x0001", VPD 83h type 8
+    std::string serial;                  ///< unit serial number, VPD 80h
+    std::array<std::uint8_t, 16> naa{};  ///< NAA 6h designator, VPD 83h
+    std::string target_port_name;        ///< "iqn...,t,0x0001", VPD 83h type 8
     bool read_only = false;
     bool removable = false;
-    bool write_cache = true;               ///< WCE when it starts
-    bool thin = true;                      ///< LBPME
+    bool write_cache = true;                       ///< WCE when it starts
+    bool thin = true;                              ///< LBPME
     std::uint32_t transfer_length_max = 8U << 20;  ///< bytes per command (VPD B0h)
 };
 
@@ -89,7 +89,7 @@ struct Done {
     std::array<std::uint8_t, sense_bytes_max> sense{};
     std::uint8_t sense_length = 0;
     std::uint32_t data_in_offset = 0;
-    std::uint32_t data_in_length = 0;      ///< bytes to send
+    std::uint32_t data_in_length = 0;  ///< bytes to send
     /// What the command would move if the initiator had room for all of it, for residual counts.
     std::uint64_t data_in_total = 0;
     std::uint64_t data_out_total = 0;

@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <cstring>
+
+#include "target/scsi/block_commands.h"
+
+namespace cowtgt::scsi {
+namespace {
+
+constexpr std::uint32_t alignment = 4096;  ///< of what a BlockStep reads or writes, in memory
+
+/// What the outcome that resume() gets belongs to.
+enum Stage : std::uint64_t { claiming, reading, writing };
+
+std::uint32_t block_size_of(const Unit& unit) {
+    return unit.device.geometry().block_size;
+}
+
+/// BYTCHK: the Data-Out is compared with the medium. Clear: the medium is only read.
+bool compares_bytes(const Command& command) {
+    return (command.cdb[1] & 0x02) != 0;
+}
+
+/// Memory for Data-Out of `data_out_blocks` and, behind it, a chunk of the medium.
+Admission admit_beside_chunk(Unit& unit, Command& command, const BlockRange& range,
+                             std::uint64_t data_out_blocks) {
+    if (auto refused = check_range(unit, range)) return *refused;
+    const std::uint32_t block_size = block_size_of(unit);
+    const std::uint32_t room = unit.config.transfer_length_max - compare_chunk_bytes;
+    if (data_out_blocks > room / block_size) return invalid_field(unit, range.length_byte);
+    const auto bytes = static_cast<std::uint32_t>(data_out_blocks * block_size);
+    command.scratch[slot::first_block] = range.first_block;
+    command.scratch[slot::block_count] = range.block_count;
+    command.scratch[slot::position] = 0;
+    command.scratch[slot::data_out_total] = bytes;
+    return Admitted{static_cast<std::uint32_t>(round_up(bytes, alignment)) + compare_chunk_bytes,
+                    std::min(bytes, command.expected_data_out)};
+}
+
+std::uint64_t chunk_blocks(const Unit& unit, const Command& command) {
+    return std::min<std::uint64_t>(
+        compare_chunk_bytes / block_size_of(unit),
+        command.scratch[slot::block_count] - command.scratch[slot::position]);
+}
+
+std::uint32_t chunk_offset(const Command& command) {
+    return static_cast<std::uint32_t>(round_up(command.data_out_received, alignment));
+}
+
+Lba chunk_first(const Command& command) {
+    return Lba{command.scratch[slot::first_block] + command.scratch[slot::position]};
+}
+
+Step read_chunk(const Unit& unit, Command& command) {
+    command.scratch[slot::stage] = reading;
+    return BlockStep{BlockOperation::read, false, chunk_first(command),
+                     BlockCount{chunk_blocks(unit, command)}, chunk_offset(command)};
+}
+
+/// What has been read, and the part of the Data-Out that belongs to it.
+struct Chunk {
+    Bytes medium;
+    MutableBytes data_out;
+};
+Chunk chunk_of(const Unit& unit, const Command& command) {
+    const std::size_t bytes = chunk_blocks(unit, command) * block_size_of(unit);
+    const std::size_t at = command.scratch[slot::position] * block_size_of(unit);
+    return {command.buffer.subspan(chunk_offset(command), bytes),
+            command.buffer.subspan(at, bytes)};
+}
+
+ExclusiveStep claim_range(Command& command) {
+    command.scratch[slot::stage] = claiming;
+    return {Lba{command.scratch[slot::first_block]},
+            BlockCount{command.scratch[slot::block_count]}};
+}
+
+BlockStep write_data_out(const Unit& unit, Command& command, bool durable) {
+    command.scratch[slot::stage] = writing;
+    return {BlockOperation::write, durable || force_unit_access(unit, command),
+            Lba{command.scratch[slot::first_block]}, BlockCount{command.scratch[slot::block_count]},
+            0};
+}
+
+Step read_next_or_end(const Unit& unit, Command& command) {
+    if (command.scratch[slot::position] < command.scratch[slot::block_count]) {
+        return read_chunk(unit, command);
+    }
+    return with_data_out(command, good());
+}
+
+Done medium_failed(const Unit& unit, const Command& command, const BlockOutcome& outcome) {
+    const BlockOperation operation =
+        command.scratch[slot::stage] == writing ? BlockOperation::write : BlockOperation::read;
+    return with_data_out(command, medium_failure(unit, outcome, operation, chunk_first(command)));
+}
+
+}  // namespace
+
+// VERIFY, SBC-3 section 5.35: nothing but reading, and comparing if BYTCHK says so.
+
+Admission admit_verify(Unit& unit, Command& command) {
+    const BlockRange range = range_of(command);
+    return admit_beside_chunk(unit, command, range,
+                              compares_bytes(command) ? range.block_count : 0);
+}
+
+Step start_verify(Unit& unit, Command& command) {
+    if (compares_bytes(command)) {
+        if (auto refused = take_received_blocks(unit, command)) return *refused;
+    }
+    return read_next_or_end(unit, command);
+}
+
+Step resume_verify(Unit& unit, Command& command, const BlockOutcome& outcome) {
+    if (outcome.status != BlockStatus::good) return medium_failed(unit, command, outcome);
+    if (compares_bytes(command)) {
+        const Chunk chunk = chunk_of(unit, command);
+        if (!std::equal(chunk.medium.begin(), chunk.medium.end(), chunk.data_out.begin())) {
+            return with_data_out(command, fail(unit, sense_code::miscompare_during_verify));
+        }
+    }
+    command.scratch[slot::position] += chunk_blocks(unit, command);
+    return read_next_or_end(unit, command);
+}
+
+// WRITE AND VERIFY, SBC-3 section 5.46. What is verified is on the medium, so the write is durable.
+
+Admission admit_write_and_verify(Unit& unit, Command& command) {
+    const BlockRange range = range_of(command);
+    return admit_beside_chunk(unit, command, range, range.block_count);
+}
+
+Step start_write_and_verify(Unit& unit, Command& command) {
+    if (auto refused = take_received_blocks(unit, command)) return *refused;
+    if (command.scratch[slot::block_count] == 0) return with_data_out(command, good());
+    return write_data_out(unit, command, true);
+}
+
+Step resume_write_and_verify(Unit& unit, Command& command, const BlockOutcome& outcome) {
+    if (outcome.status != BlockStatus::good) return medium_failed(unit, command, outcome);
+    if (command.scratch[slot::stage] == writing) return read_chunk(unit, command);
+    return resume_verify(unit, command, outcome);
+}
+
+// COMPARE AND WRITE, SBC-3 section 5.2: the Data-Out holds what must be there, then what to write.
+
+Admission admit_compare_and_write(Unit& unit, Command& command) {
+    constexpr std::uint16_t length_byte = 13;
+    const BlockRange range{cdb_field<8>(command, 2), command.cdb[length_byte], length_byte};
+    if (range.block_count > compare_and_write_blocks_max) return invalid_field(unit, length_byte);
+    return admit_beside_chunk(unit, command, range, 2 * range.block_count);
+}
+
+Step start_compare_and_write(Unit& unit, Command& command) {
+    if (command.data_out_received < command.scratch[slot::data_out_total]) {
+        return with_data_out(command, fail(unit, sense_code::invalid_field_in_information_unit));
+    }
+    if (command.scratch[slot::block_count] == 0) return good();
+    return claim_range(command);
+}
+
+Step resume_compare_and_write(Unit& unit, Command& command, const BlockOutcome& outcome) {
+    if (outcome.status != BlockStatus::good) return medium_failed(unit, command, outcome);
+    if (command.scratch[slot::stage] == claiming) return read_chunk(unit, command);
+    if (command.scratch[slot::stage] == writing) return with_data_out(command, good());
+    const Chunk chunk = chunk_of(unit, command);
+    const auto difference =
+        std::mismatch(chunk.medium.begin(), chunk.medium.end(), chunk.data_out.begin());
+    if (difference.first != chunk.medium.end()) {
+        const auto offset = static_cast<std::uint64_t>(difference.first - chunk.medium.begin());
+        const Sense sense{sense_code::miscompare_during_verify, {}, offset};
+        return with_data_out(command, check_condition(sense, unit.sense_format()));
+    }
+    // The new data moves to the front, where it is aligned.
+    const std::size_t bytes = chunk.medium.size();
+    std::memmove(command.buffer.data(), command.buffer.data() + bytes, bytes);
+    return write_data_out(unit, command, false);
+}
+
+// ORWRITE(16), SBC-3 section 5.7.
+
+Admission admit_orwrite(Unit& unit, Command& command) {
+    return admit_write_and_verify(unit, command);
+}
+
+Step start_orwrite(Unit& unit, Command& command) {
+    if (auto refused = take_received_blocks(unit, command)) return *refused;
+    if (command.scratch[slot::block_count] == 0) return with_data_out(command, good());
+    return claim_range(command);
+}
+
+Step resume_orwrite(Unit& unit, Command& command, const BlockOutcome& outcome) {
+    if (outcome.status != BlockStatus::good) return medium_failed(unit, command, outcome);
+    if (command.scratch[slot::stage] == claiming) return read_chunk(unit, command);
+    if (command.scratch[slot::stage] == writing) return with_data_out(command, good());
+    const Chunk chunk = chunk_of(unit, command);
+    std::transform(chunk.data_out.begin(), chunk.data_out.end(), chunk.medium.begin(),
+                   chunk.data_out.begin(), [](std::byte a, std::byte b) { return a | b; });
+    command.scratch[slot::position] += chunk.medium.size() / block_size_of(unit);
+    if (command.scratch[slot::position] < command.scratch[slot::block_count]) {
+        return read_chunk(unit, command);
+    }
+    command.scratch[slot::position] = 0;
+    return write_data_out(unit, command, false);
+}
+
+}  // namespace cowtgt::scsi
