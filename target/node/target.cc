@@ -391,6 +391,13 @@ void Target::serve_blocked() {
     }
 }
 
+void Target::release_range(Execution& execution) {
+    if (!execution.wants_exclusive) return;
+    execution.wants_exclusive = execution.holds_exclusive = false;
+    --exclusive_count_;
+    serve_blocked();
+}
+
 void Target::request_done(Execution& execution, const BlockOutcome& outcome) {
     const Waker waker = execution.session->waker;
     if (execution.task == nullptr || execution.aborted) {
@@ -413,6 +420,7 @@ void Target::answer(Execution& execution, const scsi::Done& done) {
     response.data_in_length = done.data_in_total;
     response.data_out_length = done.data_out_total;
     execution.session->connection->complete(*execution.task, response);
+    release_range(execution);
 }
 
 void Target::task_finished(iscsi::Connection&, iscsi::ScsiTask& task) {
@@ -450,15 +458,10 @@ void Target::drop_unanswered(Execution& execution) {
 void Target::retire(Execution& execution) {
     Session& session = *execution.session;
     const MutableBytes buffer = execution.buffer;
-    const bool was_exclusive = execution.wants_exclusive;
     execution.buffer = {};
     execution.stage = Execution::Stage::free;
-    execution.wants_exclusive = execution.holds_exclusive = false;
     free_.push_back(&execution);
-    if (was_exclusive) {
-        --exclusive_count_;
-        serve_blocked();
-    }
+    release_range(execution);
     for (const auto& function : functions_) {
         std::erase(function->waits_for, &execution);
     }

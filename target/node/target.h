@@ -104,6 +104,7 @@ private:
     void submit(Execution& execution);
     void request_done(Execution& execution, const BlockOutcome& outcome);
     void serve_blocked();
+    void release_range(Execution& execution);
     void answer(Execution& execution, const scsi::Done& done);
     void abort(Execution& execution);
     void drop_unanswered(Execution& execution);
