@@ -78,12 +78,13 @@ std::string render_identity(const json& items, bool of_instance) {
     std::vector<std::vector<std::string>> rows;
     for (const json& item : items) {
         const std::string kept = text(item, "kept_because");
+        const std::string note = text(item, "note");
         if (of_instance) {
             rows.push_back({"  ", where_and_kind(item), text(item, "old"),
-                            kept.empty() ? "-> " + text(item, "new") : "kept: " + kept});
+                            kept.empty() ? "-> " + text(item, "new") : "kept: " + kept, note});
         } else {
             rows.push_back({"  ", where_and_kind(item), text(item, "value"),
-                            kept.empty() ? "" : "will be kept: " + kept});
+                            kept.empty() ? "" : "will be kept: " + kept, note});
         }
     }
     return rows.empty() ? "" : "  identity\n" + render_table(rows, {});
@@ -96,6 +97,16 @@ std::string identity_summary(const json& items) {
     if (items.empty()) return "none found on the disk";
     std::string result = std::to_string(items.size() - kept) + " changed";
     return kept == 0 ? result : result + ", " + std::to_string(kept) + " kept (see cowtgt show)";
+}
+
+/// One line per object that cannot be used.
+std::string render_damage(const json& objects, std::string_view name) {
+    std::string result;
+    for (const json& object : objects) {
+        const std::string damage = text(object, "damage");
+        if (!damage.empty()) result += text(object, name) + " is damaged: " + damage + "\n";
+    }
+    return result;
 }
 
 std::string initiator_text(const json& instance) {
@@ -139,11 +150,12 @@ std::string render_instances(const json& instances) {
                         std::to_string(at(instance, "sessions").size()),
                         or_dash(text(instance, "mac")), text(instance, "target")});
     }
-    return render_table(rows, {2, 3, 4});
+    return render_table(rows, {2, 3, 4}) + render_damage(instances, "name");
 }
 
 std::string render_instance(const json& instance) {
     std::string result = text(instance, "name") + "\n";
+    if (!text(instance, "damage").empty()) result += field("damage", text(instance, "damage"));
     result += field("template", text(instance, "template"));
     result +=
         field("size", size(instance, "size_bytes") + ", " + size(instance, "allocated_bytes") +
@@ -183,11 +195,12 @@ std::string render_templates(const json& templates) {
                         std::to_string(at(info, "instances").size()), text(info, "imported_at"),
                         text(info, "source")});
     }
-    return render_table(rows, {2, 3, 4});
+    return render_table(rows, {2, 3, 4}) + render_damage(templates, "ref");
 }
 
 std::string render_template(const json& info) {
     std::string result = text(info, "ref") + "\n";
+    if (!text(info, "damage").empty()) result += field("damage", text(info, "damage"));
     result += field("tags", or_dash(joined(at(info, "tags"), ", ")));
     result += field("size", size(info, "size_bytes") + ", " + size(info, "allocated_bytes") +
                                 " of data, " + text(info, "block_size") + "-byte blocks");

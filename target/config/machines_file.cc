@@ -159,11 +159,31 @@ std::string_view tail_of(std::string_view line, const KeySpan& key) {
     return "\n";
 }
 
+/// The first name that has two lines, as an error that names both; nothing when there is none.
+std::optional<Error> find_repeated_name(std::string_view text, std::string_view file) {
+    std::map<std::string_view, std::uint32_t> lines;
+    std::uint32_t number = 1;
+    for (; !text.empty(); ++number) {
+        const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
+        const std::string_view line = text.substr(0, end);
+        text.remove_prefix(end);
+        const std::optional<KeySpan> key = key_of(line);
+        if (!key || key->size == 0) continue;
+        const std::string_view name = line.substr(key->begin, key->size);
+        const auto [first, is_new] = lines.emplace(name, number);
+        if (is_new) continue;
+        return error_at(file, {number, static_cast<std::uint32_t>(key->begin + 1)},
+                        "'" + std::string(name) + "' is there twice, first in line " +
+                            std::to_string(first->second) + "; remove one of the two lines");
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 Result<Machines> parse_machines(std::string_view text, std::string_view file) {
     auto entries = parse_toml(text, file);
-    if (!entries) return entries.error();
+    if (!entries) return find_repeated_name(text, file).value_or(entries.error());
     Machines machines;
     std::map<MacAddress, const TomlEntry*> macs;
     for (const TomlEntry& entry : *entries) {

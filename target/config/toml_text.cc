@@ -79,7 +79,7 @@ Result<std::vector<TomlEntry>> parse_toml(std::string_view text, std::string_vie
 
 Error error_at(std::string_view file, Place place, std::string_view sentence) {
     return {ErrorCode::usage, std::string(file) + ":" + std::to_string(place.line) + ":" +
-                                   std::to_string(place.column) + ": " + std::string(sentence)};
+                                  std::to_string(place.column) + ": " + std::string(sentence)};
 }
 
 }  // namespace cowtgt::config

@@ -23,7 +23,8 @@ json describe_identity(const std::vector<store::IdentityItem>& items, bool of_in
         json entry = {{"where", item.where},
                       {"kind", item.kind},
                       {"label", item.label},
-                      {"kept_because", item.kept_because}};
+                      {"kept_because", item.kept_because},
+                      {"note", item.note}};
         if (of_instance) {
             entry["old"] = item.old_value;
             entry["new"] = item.new_value.empty() ? item.old_value : item.new_value;
@@ -113,7 +114,8 @@ json describe_template(const store::TemplateInfo& info) {
             {"source", info.source},
             {"uuid", to_string(info.uuid)},
             {"identity", describe_identity(info.identity, false)},
-            {"instances", info.instances}};
+            {"instances", info.instances},
+            {"damage", info.damage}};
 }
 
 json describe_instance(const store::InstanceInfo& info, const config::Machine& machine,
@@ -137,7 +139,8 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"uuid", to_string(info.uuid)},
             {"created_at", info.created_at},
             {"identity", describe_identity(info.identity, true)},
-            {"sessions", describe_sessions(sessions)}};
+            {"sessions", describe_sessions(sessions)},
+            {"damage", info.damage}};
 }
 
 std::vector<std::string> portal_urls(const config::Config& config, std::string_view instance) {

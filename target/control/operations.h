@@ -18,11 +18,11 @@
 ///
 /// Results are JSON with these fields, which do not change their meaning (cowtgt(1) lists them):
 ///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
-///             imported_at, source, uuid, identity [{where, kind, label, value, kept_because}],
-///             instances [name]
+///             imported_at, source, uuid, instances [name], damage ("": none known),
+///             identity [{where, kind, label, value, kept_because, note}]
 ///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), mac (null),
-///             size_bytes, allocated_bytes, block_size, uuid, created_at,
-///             identity [{where, kind, label, old, new, kept_because}],
+///             size_bytes, allocated_bytes, block_size, uuid, created_at, damage,
+///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}]
 namespace cowtgt::control {
 

@@ -1,0 +1,308 @@
+// The command: words in, one operation, its result as text or JSON out.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "target/config/config.h"
+#include "target/control/protocol.h"
+#include "tools/cowtgt_images.h"
+#include "tools/cowtgt_init.h"
+#include "tools/cowtgt_render.h"
+#include "tools/cowtgt_site.h"
+#include "tools/exit_codes.h"
+
+namespace cowtgt::tools {
+namespace {
+
+using nlohmann::json;
+
+/// What the words on the command line come to.
+struct Invocation {
+    std::string config_file{config::default_config_file};
+    bool as_json = false;
+    std::function<Result<json>()> run;
+    std::function<std::string(const json&)> render;
+};
+
+/// The words of one subcommand; alive until the program ends.
+struct Words {
+    std::string name, to, source, image, file, mac, size;
+    InitOptions init;
+};
+
+/// Adds a subcommand whose work starts with reading the configuration.
+CLI::App* add_command(CLI::App& parent, Invocation& invocation, const std::string& name,
+                      const std::string& description, const std::string& footer,
+                      std::function<Result<json>(const config::Config&)> run,
+                      std::function<std::string(const json&)> render) {
+    CLI::App* command = parent.add_subcommand(name, description);
+    command->footer(footer);
+    command->fallthrough();
+    command->callback([&invocation, run = std::move(run), render = std::move(render)] {
+        invocation.run = [&invocation, run]() -> Result<json> {
+            auto config = config::load_config(invocation.config_file);
+            if (!config) return config.error();
+            return run(*config);
+        };
+        invocation.render = render;
+    });
+    return command;
+}
+
+/// An operation that the daemon or the store itself answers.
+std::function<Result<json>(const config::Config&)> asking(std::string operation,
+                                                          std::function<json()> arguments) {
+    return [operation = std::move(operation),
+            arguments = std::move(arguments)](const config::Config& config) -> Result<json> {
+        auto site = open_site(config);
+        if (!site) return site.error();
+        return ask(*site, operation, arguments());
+    };
+}
+
+std::string render_init(const json& result) {
+    return "wrote " + result.value("config", "") + " and " + result.value("machines", "") +
+           "\nmade the store " + result.value("store", "") +
+           "\nnext: cowtgt template import IMAGE --name NAME, and start cowtgtd\n";
+}
+
+std::string render_removed(const json& result) {
+    const json removed = result.value("removed", json());
+    if (removed.is_string()) return "removed " + removed.get<std::string>() + "\n";
+    std::string text;
+    for (const json& ref : removed)
+        text += "removed " + ref.get<std::string>() + "\n";
+    return text;
+}
+
+std::string render_export(const json& result) {
+    return "exported " + result.value("name", "") + " to " + result.value("file", "") + "\n";
+}
+
+void add_init(CLI::App& app, Invocation& invocation, Words& words) {
+    CLI::App* init = app.add_subcommand("init", "make a configuration file and an empty store");
+    init->fallthrough();
+    init->footer(
+        "Example:\n  cowtgt init --iqn iqn.2026-01.lan.example --listen 10.0.0.1:3260\n\n"
+        "Paths may be relative. Whether the addresses exist on this host is not asked.");
+    words.init.store = config::default_store;
+    init->add_option("--iqn", words.init.iqn_prefix, "what every iSCSI name begins with")
+        ->required()
+        ->type_name("PREFIX");
+    init->add_option("--store", words.init.store, "folder of templates and instances")
+        ->type_name("DIR")
+        ->capture_default_str();
+    init->add_option("--listen", words.init.listen,
+                     "where iSCSI is served; may be given again (default [::]:3260)")
+        ->type_name("ADDR:PORT")
+        ->allow_extra_args(false);
+    init->add_option("--http", words.init.http, "where boot scripts are served (default: nowhere)")
+        ->type_name("ADDR:PORT");
+    init->callback([&invocation, &words] {
+        invocation.run = [&invocation, &words] {
+            words.init.config_file = invocation.config_file;
+            return init_site(words.init);
+        };
+        invocation.render = render_init;
+    });
+}
+
+void add_templates(CLI::App& app, Invocation& invocation, Words& words) {
+    CLI::App* group = app.add_subcommand("template", "import and look after templates");
+    group->require_subcommand(1);
+    group->fallthrough();
+    const auto ref_argument = [&words] { return json{{"template", words.source}}; };
+
+    CLI::App* import = add_command(
+        *group, invocation, "import", "make an image the next version of a template",
+        "Examples:\n  cowtgt template import debian-12.qcow2 --name debian12\n"
+        "  xzcat disk.raw.xz | cowtgt template import - --name debian12\n\n"
+        "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img.",
+        [&words](const config::Config& config) {
+            return import_image(config, words.image, words.name);
+        },
+        render_import);
+    import->add_option("image", words.image, "file, or - for standard input (raw)")
+        ->required()
+        ->type_name("IMAGE");
+    import->add_option("--name", words.name, "name of the template")->required()->type_name("NAME");
+
+    add_command(*group, invocation, "ls", "list all versions of all templates", "",
+                asking("template ls", [] { return json::object(); }), render_templates);
+    CLI::App* show =
+        add_command(*group, invocation, "show", "what is on a template's disk, and who uses it",
+                    "Example:\n  cowtgt template show debian12@3",
+                    asking("template show", ref_argument), render_template);
+    CLI::App* remove = add_command(*group, invocation, "rm", "remove a template that nobody uses",
+                                   "Without @VERSION all versions are removed.",
+                                   asking("template rm", ref_argument), render_removed);
+    for (CLI::App* command : {show, remove}) {
+        command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
+            ->required()
+            ->type_name("TEMPLATE");
+    }
+}
+
+json clone_arguments(const Words& words) {
+    json arguments = {{"template", words.source}, {"name", words.name}};
+    if (!words.mac.empty()) arguments["mac"] = words.mac;
+    if (!words.size.empty()) arguments["size"] = words.size;
+    return arguments;
+}
+
+void add_clone(CLI::App& app, Invocation& invocation, Words& words) {
+    CLI::App* clone = add_command(
+        app, invocation, "clone", "make an instance of a template; it is served at once",
+        "Example:\n  cowtgt clone debian12@3 web01 --mac 52:54:00:12:34:01 --size 40G\n\n"
+        "Without a version the one tagged stable is taken, else the newest. With a MAC only the\n"
+        "initiator PREFIX:init:NAME may log in, without one any may.",
+        asking("clone", [&words] { return clone_arguments(words); }), render_clone);
+    clone->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
+        ->required()
+        ->type_name("TEMPLATE");
+    clone->add_option("name", words.name, "name of the instance: a-z, 0-9 and -")
+        ->required()
+        ->type_name("NAME");
+    clone->add_option("--mac", words.mac, "hardware address of the machine")->type_name("MAC");
+    clone->add_option("--size", words.size, "of the disk, if larger than the template's")
+        ->type_name("SIZE");
+}
+
+void add_instances(CLI::App& app, Invocation& invocation, Words& words) {
+    const auto name_argument = [&words] { return json{{"name", words.name}}; };
+    const auto nothing = [] { return json::object(); };
+    add_clone(app, invocation, words);
+    add_command(app, invocation, "ls", "list the instances", "", asking("ls", nothing),
+                render_instances);
+    CLI::App* show = add_command(app, invocation, "show", "all about one instance",
+                                 "Example:\n  cowtgt --json show web01",
+                                 asking("show", name_argument), render_instance);
+    CLI::App* remove = add_command(app, invocation, "rm", "remove an instance and all its data",
+                                   "Refused while an initiator is logged in.",
+                                   asking("rm", name_argument), render_removed);
+    CLI::App* rename = add_command(
+        app, invocation, "rename", "give an instance, and so its target, another name",
+        "Example:\n  cowtgt rename web01 web02\n\nThe content and the identity on the disk stay.",
+        asking("rename",
+               [&words] {
+                   return json{{"name", words.name}, {"to", words.to}};
+               }),
+        [&words](const json& result) {
+            return "renamed " + words.name + " to " + words.to + ", served as " +
+                   result.value("target", "") + "\n";
+        });
+    CLI::App* reset =
+        add_command(app, invocation, "reset", "put an instance back to what its template is",
+                    "Everything written to it is lost; its identity on the disk stays.",
+                    asking("reset", name_argument), [](const json& result) {
+                        return "reset " + result.value("name", "") + " to " +
+                               result.value("template", "") + "\n";
+                    });
+    for (CLI::App* command : {show, remove, rename, reset}) {
+        command->add_option("name", words.name, "name of the instance")
+            ->required()
+            ->type_name("NAME");
+    }
+    rename->add_option("to", words.to, "its new name")->required()->type_name("NEW");
+    add_command(app, invocation, "status", "what there is, and whether cowtgtd runs", "",
+                asking("status", nothing), render_status);
+}
+
+void add_export(CLI::App& app, Invocation& invocation, Words& words) {
+    CLI::App* group = app.add_subcommand("export", "write out what others can use");
+    group->require_subcommand(1);
+    group->fallthrough();
+    CLI::App* raw = add_command(
+        *group, invocation, "raw", "write the disk of an instance or a template as a raw image",
+        "Examples:\n  cowtgt export raw web01 web01.raw\n"
+        "  cowtgt export raw debian12@3 - | zstd > debian12.raw.zst\n\n"
+        "A file becomes sparse. Sessions to the instance go on; what they write meanwhile may or\n"
+        "may not be in the image.",
+        [&words](const config::Config& config) {
+            return export_raw(config, words.name, words.file);
+        },
+        render_export);
+    raw->add_option("name", words.name, "instance, or template as NAME or NAME@VERSION")
+        ->required()
+        ->type_name("NAME|TEMPLATE");
+    raw->add_option("file", words.file, "file or block device, or - for standard output")
+        ->required()
+        ->type_name("FILE");
+}
+
+/// Taken: a disk goes there, and nothing else may.
+enum class StandardOutput { free, taken };
+
+int finish(const Invocation& invocation, const Result<json>& result, StandardOutput output) {
+    if (!result) {
+        // One line, whatever the message has in it.
+        std::string message = result.error().message;
+        std::replace(message.begin(), message.end(), '\n', ' ');
+        std::fprintf(stderr, "cowtgt: %s\n", message.c_str());
+        if (invocation.as_json && output == StandardOutput::free) {
+            std::fputs(control::encode_answer(result).c_str(), stdout);
+        }
+        return exit_code(result.error().code);
+    }
+    if (output == StandardOutput::taken) return 0;
+    const std::string text =
+        invocation.as_json ? control::json_text(*result, 2) + "\n" : invocation.render(*result);
+    std::fputs(text.c_str(), stdout);
+    if (std::fflush(stdout) != 0) {
+        std::fputs("cowtgt: the result could not be written to standard output\n", stderr);
+        return exit_code(ErrorCode::io);
+    }
+    return 0;
+}
+
+int run(int argc, char** argv) {
+    CLI::App app(
+        "cowtgt looks after templates and instances: disks cloned in an instant and served over "
+        "iSCSI by cowtgtd.",
+        "cowtgt");
+    app.footer(
+        "From nothing to a served disk:\n"
+        "  cowtgt init --iqn iqn.2026-01.lan.example\n"
+        "  cowtgt template import debian-12.qcow2 --name debian12\n"
+        "  cowtgt clone debian12 web01\n"
+        "  cowtgtd\n\n"
+        "Exit codes: 0 ok, 1 failed, 2 usage, 4 not found, 5 refused (in use, exists).\n"
+        "See cowtgt(1), cowtgt.toml(5), cowtgtd(8).");
+    Invocation invocation;
+    Words words;
+    app.add_option("--config", invocation.config_file, "configuration file")
+        ->type_name("FILE")
+        ->capture_default_str();
+    app.add_flag("--json", invocation.as_json, "print results as JSON");
+    app.set_version_flag("--version", std::string("cowtgt ") + COWTGT_VERSION);
+    app.require_subcommand(1);
+    add_init(app, invocation, words);
+    add_templates(app, invocation, words);
+    add_instances(app, invocation, words);
+    add_export(app, invocation, words);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {  // --help, --version
+        return app.exit(asked);
+    } catch (const CLI::ParseError& error) {
+        std::fprintf(stderr, "cowtgt: %s; see cowtgt --help\n", error.what());
+        return exit_usage;
+    }
+    const auto output = words.file == "-" ? StandardOutput::taken : StandardOutput::free;
+    return finish(invocation, invocation.run(), output);
+}
+
+}  // namespace
+}  // namespace cowtgt::tools
+
+int main(int argc, char** argv) {
+    // A reader of an export that goes away is an error like any other.
+    std::signal(SIGPIPE, SIG_IGN);
+    return cowtgt::tools::run(argc, argv);
+}

@@ -1,0 +1,66 @@
+#include "tools/cowtgt_site.h"
+
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace cowtgt::tools {
+
+namespace {
+
+constexpr std::chrono::milliseconds lock_patience{2000};
+constexpr std::chrono::milliseconds lock_retry{20};
+
+void tell(const std::vector<std::string>& sentences) {
+    for (const std::string& sentence : sentences) {
+        std::fprintf(stderr, "cowtgt: %s\n", sentence.c_str());
+    }
+}
+
+Result<OfflineSite> take_over(const config::Config& config, std::unique_ptr<store::Store> store) {
+    OfflineSite site;
+    site.store = std::move(store);
+    tell(site.store->cleaned_up());
+    auto machines = config::MachinesFile::load(config.machines_file);
+    if (!machines) return machines.error();
+    site.instances = std::make_unique<control::OfflineInstances>(*site.store);
+    site.operations = std::make_unique<control::Operations>(config, *site.store,
+                                                            std::move(*machines), *site.instances);
+    tell(site.operations->recover());
+    return site;
+}
+
+}  // namespace
+
+Result<Site> open_site(const config::Config& config) {
+    const auto deadline = std::chrono::steady_clock::now() + lock_patience;
+    while (true) {
+        Site site;
+        auto daemon = control::ControlClient::connect(config.control_socket);
+        if (!daemon) return daemon.error();
+        if (*daemon) {
+            site.daemon = std::move(*daemon);
+            return site;
+        }
+        auto store = store::Store::open(config.store, store::Locking::exclusive);
+        if (store) {
+            auto offline = take_over(config, std::move(*store));
+            if (!offline) return offline.error();
+            site.offline = std::move(*offline);
+            return site;
+        }
+        const bool is_locked = store.error().code == ErrorCode::in_use;
+        if (!is_locked || std::chrono::steady_clock::now() >= deadline) return store.error();
+        std::this_thread::sleep_for(lock_retry);
+    }
+}
+
+Result<nlohmann::json> ask(Site& site, std::string_view command, const nlohmann::json& arguments) {
+    if (site.daemon) return site.daemon->call(command, arguments);
+    return site.offline->operations->run(command, arguments);
+}
+
+}  // namespace cowtgt::tools
