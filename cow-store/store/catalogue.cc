@@ -128,6 +128,24 @@ Result<InstanceDocument> load_instance(const Context& context, std::string_view 
     return decode_instance(*text, path.string());
 }
 
+Result<TemplateRecord> template_of(const Context& context, std::string_view name,
+                                   const InstanceDocument& document) {
+    Result<TemplateRecord> record =
+        load_template(context, document.template_name, document.template_version);
+    if (!record) return record;
+    if (record->document.uuid == document.template_uuid &&
+        record->document.content_id == document.template_content_id) {
+        return record;
+    }
+    return Error{
+        ErrorCode::refused,
+        "template " + template_text(document.template_name, document.template_version) +
+            " is not the one that instance " + std::string(name) +
+            " was made on; restore the folder " +
+            context.layout.version(document.template_name, document.template_version).string() +
+            " from a backup"};
+}
+
 Result<std::vector<std::string>> template_names(const Context& context) {
     Result<std::vector<std::string>> names = list_directory(context.layout.templates());
     if (!names) return names;

@@ -28,6 +28,9 @@ Result<std::uint32_t> resolve(const Context& context, const TemplateRef& ref);
 Result<TemplateRecord> load_template(const Context& context, std::string_view name,
                                      std::uint32_t version);
 Result<InstanceDocument> load_instance(const Context& context, std::string_view name);
+/// The template that an instance was made on; refused if another one has its place.
+Result<TemplateRecord> template_of(const Context& context, std::string_view name,
+                                   const InstanceDocument& document);
 
 /// All names with at least one version; all instances.
 Result<std::vector<std::string>> template_names(const Context& context);

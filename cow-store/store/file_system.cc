@@ -138,17 +138,20 @@ Result<void> FileSystem::make_filled_file(const Path& path, std::uint64_t length
     return (*file)->allocate(0, length);
 }
 
-Result<void> FileSystem::set_size(int fd, std::uint64_t size, const Path& path) const {
+Result<void> FileSystem::set_size(const Path& path, std::uint64_t size) const {
     if (Result<void> go = step("setting the size of", path); !go) return go;
-    if (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
+    if (::truncate(path.c_str(), static_cast<off_t>(size)) != 0) {
         return failed("setting the size of", path, errno);
     }
     return {};
 }
 
-Result<void> FileSystem::seal(int fd, const Path& path) const {
+Result<void> FileSystem::seal(const Path& path) const {
     if (Result<void> go = step("sealing", path); !go) return go;
+    const Result<Descriptor> file = open_descriptor(path, O_RDONLY);
+    if (!file) return file.error();
     // The time is set here and synced with the rest, so that it is one that we know.
+    const int fd = file->get();
     if (::fchmod(fd, 0444) != 0 || ::futimens(fd, nullptr) != 0 || ::fsync(fd) != 0) {
         return failed("sealing", path, errno);
     }

@@ -45,9 +45,9 @@ public:
     /// Bytes [0, length) of the file reserved.
     Result<void> make_filled_file(const Path& path, std::uint64_t length) const;
     /// The file's size without space behind it.
-    Result<void> set_size(int fd, std::uint64_t size, const Path& path) const;
+    Result<void> set_size(const Path& path, std::uint64_t size) const;
     /// Read-only for everybody, its contents and its facts synced.
-    Result<void> seal(int fd, const Path& path) const;
+    Result<void> seal(const Path& path) const;
 
     /// 0, or the errno that the step is to fail with.
     Result<void> step(std::string_view doing, const Path& path) const;

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string_view>
+
+#include "cow-store/base/result.h"
+#include "cow-store/store/layout.h"
+#include "cow-store/store/store.h"
+
+/// What happens to instances. Each of these takes effect with one rename, or not at all.
+namespace cowtgt::store {
+
+/// Constant in time and space, whatever the size of the template.
+Result<InstanceInfo> clone_template(const Context& context, const CloneOptions& options);
+Result<void> reset_instance(const Context& context, std::string_view name);
+Result<void> rename_instance(const Context& context, std::string_view from, std::string_view to);
+Result<void> remove_instance(const Context& context, std::string_view name);
+
+}  // namespace cowtgt::store

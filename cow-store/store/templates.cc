@@ -1,0 +1,94 @@
+#include "cow-store/store/templates.h"
+
+#include <cstdint>
+#include <string>
+
+#include "cow-store/store/catalogue.h"
+#include "cow-store/store/workplace.h"
+
+namespace cowtgt::store {
+
+namespace {
+
+TemplateInfo damaged(std::string_view name, std::uint32_t version, const Error& error) {
+    TemplateInfo info;
+    info.name = name;
+    info.version = version;
+    info.damage = error.message;
+    return info;
+}
+
+/// An instance that cannot be read may stand on any template, so it keeps them all.
+Result<void> check_unused(const Usage& usage, std::string_view name,
+                          const std::vector<std::uint32_t>& versions) {
+    std::string users;
+    const auto add = [&users](const std::string& instance) {
+        users += (users.empty() ? "" : ", ") + instance;
+    };
+    for (const std::uint32_t version : versions) {
+        for (const std::string& instance : usage.instances_of(name, version))
+            add(instance);
+    }
+    if (!users.empty()) {
+        return Error{ErrorCode::in_use, "template " + std::string(name) +
+                                            " is in use by: " + users + "; remove these first"};
+    }
+    for (const std::string& instance : usage.instances_of("", 0))
+        add(instance);
+    if (users.empty()) return {};
+    return Error{ErrorCode::in_use, "template " + std::string(name) +
+                                        " may be in use by instances that cannot be read: " +
+                                        users + "; restore or remove these first"};
+}
+
+}  // namespace
+
+Result<std::vector<TemplateInfo>> list_templates(const Context& context) {
+    const Result<std::vector<std::string>> names = template_names(context);
+    if (!names) return names.error();
+    const Result<Usage> usage = find_usage(context);
+    if (!usage) return usage.error();
+    std::vector<TemplateInfo> list;
+    for (const std::string& name : *names) {
+        const Result<std::vector<std::uint32_t>> versions = versions_of(context, name);
+        if (!versions) return versions.error();
+        for (const std::uint32_t version : *versions) {
+            const Result<TemplateRecord> record = load_template(context, name, version);
+            list.push_back(record ? describe(context, *record, *usage)
+                                  : damaged(name, version, record.error()));
+        }
+    }
+    return list;
+}
+
+Result<TemplateInfo> find_template(const Context& context, const TemplateRef& ref) {
+    const Result<std::uint32_t> version = resolve(context, ref);
+    if (!version) return version.error();
+    const Result<TemplateRecord> record = load_template(context, ref.name, *version);
+    if (!record) return record.error();
+    const Result<Usage> usage = find_usage(context);
+    if (!usage) return usage.error();
+    return describe(context, *record, *usage);
+}
+
+Result<void> remove_template(const Context& context, const TemplateRef& ref) {
+    const Result<std::uint32_t> version = resolve(context, ref);
+    if (!version) return version.error();
+    const Result<std::vector<std::uint32_t>> all = versions_of(context, ref.name);
+    if (!all) return all.error();
+    const bool only_one = ref.version != 0 || !ref.tag.empty();
+    const std::vector<std::uint32_t> doomed = only_one ? std::vector{*version} : *all;
+    const Result<Usage> usage = find_usage(context);
+    if (!usage) return usage.error();
+    if (Result<void> unused = check_unused(*usage, ref.name, doomed); !unused) return unused;
+
+    // With its last version a template goes as a whole, tags included, in one step.
+    const bool whole = doomed.size() == all->size();
+    const std::filesystem::path path =
+        whole ? context.layout.versions_of(ref.name) : context.layout.version(ref.name, *version);
+    const std::string what = whole ? ref.name : template_text(ref.name, *version);
+    return with_ballast(context,
+                        [&] { return remove_object(context, Work::remove_template, what, path); });
+}
+
+}  // namespace cowtgt::store

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <vector>
+
+#include "cow-store/base/result.h"
+#include "cow-store/store/layout.h"
+#include "cow-store/store/store.h"
+
+namespace cowtgt::store {
+
+/// Store::templates, find_template, remove_template.
+Result<std::vector<TemplateInfo>> list_templates(const Context& context);
+Result<TemplateInfo> find_template(const Context& context, const TemplateRef& ref);
+Result<void> remove_template(const Context& context, const TemplateRef& ref);
+
+}  // namespace cowtgt::store
