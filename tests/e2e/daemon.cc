@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@ namespace {
 
 constexpr std::string_view iqn_prefix = "iqn.2026-01.test.cowtgt";
 constexpr std::chrono::seconds start_time_max{10};
+constexpr std::chrono::seconds stop_time_max{20};
+constexpr std::chrono::milliseconds poll_interval{5};
 
 [[noreturn]] void fail(const std::string& what) {
     throw std::runtime_error(what);
@@ -64,6 +67,7 @@ pid_t spawn(const std::vector<std::string>& words, const std::filesystem::path& 
     const int output = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     const pid_t child = ::fork();
     if (child == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves no daemon behind
         ::dup2(output, STDOUT_FILENO);
         ::dup2(output, STDERR_FILENO);
         ::execv(arguments[0], arguments.data());
@@ -131,7 +135,7 @@ void Daemon::start() {
             fail("the daemon ended at its start: " + read_log());
         }
         if (std::chrono::steady_clock::now() > deadline) fail("no answer in time: " + read_log());
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        std::this_thread::sleep_for(poll_interval);
     }
 }
 
@@ -142,7 +146,14 @@ void Daemon::kill() {
 
 void Daemon::stop() {
     ::kill(pid_, SIGTERM);
-    const int status = wait_for(std::exchange(pid_, -1));
+    const auto deadline = std::chrono::steady_clock::now() + stop_time_max;
+    int status = 0;
+    while (::waitpid(pid_, &status, WNOHANG) == 0) {
+        if (std::chrono::steady_clock::now() > deadline)
+            fail("SIGTERM does not end it: " + read_log());
+        std::this_thread::sleep_for(poll_interval);
+    }
+    pid_ = -1;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail("no clean end: " + read_log());
 }
 

@@ -110,7 +110,8 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 # Starts the daemon and waits until it listens: at most 10 s, also after a kill.
 start_daemon() {
     local i
-    "$COWTGT_BIN/cowtgtd" --config "$config" >>"$daemon_log" 2>&1 &
+    # setpriv: a test that is killed leaves no daemon behind
+    setpriv --pdeathsig KILL "$COWTGT_BIN/cowtgtd" --config "$config" >>"$daemon_log" 2>&1 &
     daemon_pid=$!
     for ((i = 0; i < 500; i++)); do
         if answers; then return; fi
@@ -122,8 +123,13 @@ start_daemon() {
 
 # SIGTERM: it must drain and exit 0.
 stop_daemon() {
-    local status=0
+    local status=0 i
     kill -TERM "$daemon_pid"
+    for ((i = 0; i < 1000; i++)); do
+        kill -0 "$daemon_pid" 2>/dev/null || break
+        sleep 0.02
+    done
+    [ $i -lt 1000 ] || fail "SIGTERM does not end the daemon in 20 s"
     wait "$daemon_pid" || status=$?
     daemon_pid=
     expect_equal $status 0 "the daemon's exit status after SIGTERM"
