@@ -132,7 +132,9 @@ RecoveredLayer::RecoveredLayer(std::unique_ptr<LayerState> state) : state_(std::
 RecoveredLayer::RecoveredLayer(RecoveredLayer&&) noexcept = default;
 RecoveredLayer& RecoveredLayer::operator=(RecoveredLayer&&) noexcept = default;
 RecoveredLayer::~RecoveredLayer() = default;
-std::unique_ptr<LayerState> RecoveredLayer::take_state() && { return std::move(state_); }
+std::unique_ptr<LayerState> RecoveredLayer::take_state() && {
+    return std::move(state_);
+}
 
 const LayerSummary& RecoveredLayer::summary() const {
     return state_->summary;

@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "cow-store/volume/engine.h"
+
+namespace cowtgt {
+
+/// Appends what is pending; this is what makes answered writes survive the death of the process.
+void Volume::Engine::record_pending() {
+    if (!ring_ || fenced_) return;
+    std::size_t done = 0;
+    while (done < pending_entries_.size()) {
+        const std::uint32_t room = ring_->room_for_entries();
+        if (room == 0) {
+            checkpoint_wanted_ = true;
+            break;
+        }
+        const auto entries =
+            std::span<const RecordEntry>(pending_entries_)
+                .subspan(done, std::min<std::size_t>(room, pending_entries_.size() - done));
+        if (!append_record(ring_->tentative(entries))) return;
+        done += entries.size();
+        last_tentative_ = ring_->last_sequence();
+        marks_recorded_ += entries.size();
+        quarantine_.recorded(marks_recorded_, last_tentative_);
+    }
+    pending_entries_.erase(pending_entries_.begin(),
+                           pending_entries_.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+bool Volume::Engine::append_record(const RingPieces& pieces) {
+    for (std::uint32_t i = 0; i < pieces.count; ++i) {
+        const RingPieces::Piece& piece = pieces.pieces[i];
+        const std::uint64_t offset = byte_offset(state_->superblock.ring.unit) + piece.offset;
+        if (const int os_errno = live_.append_now(offset, piece.bytes); os_errno != 0) {
+            fence(os_errno);
+            return false;
+        }
+    }
+    return true;
+}
+
+/// Answers the writes whose changes are in the journal; those with FUA go on to the next commit.
+void Volume::Engine::sort_recorded() {
+    while (!unrecorded_.empty() && unrecorded_.first()->record_mark <= marks_recorded_) {
+        Operation& operation = unrecorded_.pop();
+        if (operation.request->force_unit_access) {
+            flush_waiters_.push(operation);
+        } else {
+            answer(operation, {});
+        }
+    }
+}
+
+/// One commit at a time; all who come while it runs share the next one.
+void Volume::Engine::start_commit() {
+    if (!ring_ || fenced_ || commit_stage_ != CommitStage::idle) return;
+    if (flush_waiters_.empty() && !commit_wanted_) return;
+    committing_ = flush_waiters_.take_all();
+    commit_wanted_ = false;
+    // Only what was complete before the sync began may be named after it.
+    naming_ = last_tentative_;
+    if (sabotage_.commit_before_data_sync && naming_ > committed_) {
+        write_commit_record();
+        return;
+    }
+    commit_stage_ = CommitStage::syncing_data;
+    sync_live(commit_io_, data_synced);
+}
+
+void Volume::Engine::data_synced(FileOperation& io, int os_errno) {
+    Engine& engine = engine_of(io);
+    if (os_errno != 0 || engine.fenced_) {
+        engine.commit_stage_ = CommitStage::idle;
+        engine.fence(os_errno);
+        return;
+    }
+    if (engine.sabotage_.name_records_after_sync) engine.naming_ = engine.last_tentative_;
+    if (engine.naming_ > engine.committed_) {
+        engine.write_commit_record();
+    } else {
+        engine.finish_commit();
+    }
+}
+
+void Volume::Engine::write_commit_record() {
+    commit_stage_ = CommitStage::idle;
+    if (!append_record(ring_->commit(naming_))) return;
+    commit_stage_ = CommitStage::syncing_record;
+    sync_live(commit_io_, commit_synced);
+}
+
+void Volume::Engine::commit_synced(FileOperation& io, int os_errno) {
+    Engine& engine = engine_of(io);
+    if (os_errno != 0 || engine.fenced_) {
+        engine.commit_stage_ = CommitStage::idle;
+        engine.fence(os_errno);
+        return;
+    }
+    engine.committed_ = std::max(engine.committed_, engine.naming_);
+    engine.ring_->confirm(engine.committed_);
+    engine.finish_commit();
+}
+
+void Volume::Engine::finish_commit() {
+    commit_stage_ = CommitStage::idle;
+    ++statistics_.commits;
+    quarantine_.committed(committed_);
+    answer_all(committing_, {});
+    raise();
+}
+
+/// A sync (or a write that only the volume knows of) failed: what the kernel held may be lost, and
+/// asking again would not tell. Everything that waits for durability fails; reads go on.
+void Volume::Engine::fence(int os_errno) {
+    if (fenced_) {
+        raise();
+        return;
+    }
+    fenced_ = true;
+    fence_errno_ = os_errno;
+    const BlockOutcome outcome{BlockStatus::fenced, os_errno};
+    answer_all(committing_, outcome);
+    answer_all(flush_waiters_, outcome);
+    answer_all(unrecorded_, outcome);
+    OperationQueue waiters = space_waiters_.take_all();
+    while (!waiters.empty()) {
+        give_up(waiters.pop(), outcome);
+    }
+    mark_fenced();
+    raise();
+}
+
+/// Says in the superblock that the layer is in doubt, as well as it still goes. It keeps naming the
+/// last durable map, of which nothing was released.
+void Volume::Engine::mark_fenced() {
+    if (flip_running_ || fence_mark_written_) return;
+    fence_mark_written_ = true;
+    Superblock marked = state_->superblock;
+    marked.phase = LayerPhase::fenced;
+    marked.generation = std::max(marked.generation, next_superblock_.generation) + 1;
+    const DiskSuperblock disk = encode_superblock(marked);
+    std::memcpy(flip_buffer_->bytes.data(), &disk, sizeof disk);
+    flip_running_ = true;
+    flip_io_ = FileOperation{};
+    flip_io_.kind = FileOperation::Kind::write;
+    flip_io_.length = unit_size;
+    flip_io_.data = flip_buffer_->bytes;
+    flip_io_.owner = this;
+    flip_io_.done = flip_done;
+    live_.submit(flip_io_);
+}
+
+}  // namespace cowtgt

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <cstring>
+
+#include "cow-store/base/bytes.h"
+#include "cow-store/volume/engine.h"
+
+namespace cowtgt {
+
+void Volume::Engine::start_read(Operation& operation) {
+    operation.reader_epoch = quarantine_.begin_read();
+    operation.pending = 1;  // ours, until all parts are on their way
+    MutableBytes rest = operation.request->data.first(operation.length);
+    std::uint64_t offset = operation.offset;
+    while (!rest.empty()) {
+        const ChainPiece where = chain_.find(offset, rest.size());
+        read_part(operation, nullptr, where, rest.first(where.length));
+        rest = rest.subspan(where.length);
+        offset += where.length;
+    }
+    if (--operation.pending == 0) finish_read(operation);
+}
+
+Piece& Volume::Engine::take_piece(Operation& operation) {
+    Piece& piece = pieces_.take();
+    piece.engine = this;
+    piece.operation = &operation;
+    piece.merge = nullptr;
+    piece.buffer = nullptr;
+    piece.io = FileOperation{};
+    piece.io.owner = &piece;
+    return piece;
+}
+
+AsyncFile& Volume::Engine::file_of(const ChainPiece& where) const {
+    if (where.source == ChainSource::base) return *base_.file;
+    return where.level == 0 ? live_ : *below_[where.level - 1].file;
+}
+
+/// Reads one piece of the chain; `merge` waits for it, or else the request does.
+void Volume::Engine::read_part(Operation& operation, Piece* merge, const ChainPiece& where,
+                               MutableBytes target) {
+    if (where.source == ChainSource::zeros) {
+        std::memset(target.data(), 0, target.size());
+        return;
+    }
+    AsyncFile& file = file_of(where);
+    // Templates are in the page cache most of the time, and one copy there serves every machine.
+    if (where.source == ChainSource::base && file.read_now(where.offset, target)) return;
+
+    const DirectIoAlignment alignment = file.alignment();
+    const bool direct = where.offset % alignment.offset == 0 &&
+                        target.size() % alignment.offset == 0 &&
+                        reinterpret_cast<std::uintptr_t>(target.data()) % alignment.memory == 0;
+    if (direct) {
+        read_file(operation, merge, file, where.offset, target);
+        return;
+    }
+    std::uint64_t offset = where.offset;
+    while (!target.empty()) {
+        const std::uint64_t in_unit = offset % unit_size;
+        const std::uint64_t part = std::min<std::uint64_t>(target.size(), unit_size - in_unit);
+        Piece& piece = take_piece(operation);
+        piece.merge = merge;
+        piece.buffer = &buffers_.take();
+        piece.target = target.first(part);
+        piece.skip = static_cast<std::uint32_t>(in_unit);
+        piece.io.offset = offset - in_unit;
+        piece.io.data = piece.buffer->bytes;
+        piece.io.length = unit_size;
+        piece.io.done = read_done;
+        ++(merge == nullptr ? operation.pending : merge->reads_left);
+        file.submit(piece.io);
+        target = target.subspan(part);
+        offset += part;
+    }
+}
+
+void Volume::Engine::read_file(Operation& operation, Piece* merge, AsyncFile& file,
+                               std::uint64_t offset, MutableBytes target) {
+    Piece& piece = take_piece(operation);
+    piece.merge = merge;
+    piece.io.offset = offset;
+    piece.io.length = target.size();
+    piece.io.data = target;
+    piece.io.done = read_done;
+    ++(merge == nullptr ? operation.pending : merge->reads_left);
+    file.submit(piece.io);
+}
+
+void Volume::Engine::read_done(FileOperation& io, int os_errno) {
+    Piece& piece = piece_of(io);
+    Engine& engine = *static_cast<Engine*>(piece.engine);
+    Operation& operation = *piece.operation;
+    Piece* merge = piece.merge;
+    if (piece.buffer != nullptr) {
+        if (os_errno == 0) {
+            std::memcpy(piece.target.data(), piece.buffer->bytes.data() + piece.skip,
+                        piece.target.size());
+        }
+        engine.buffers_.give_back(*piece.buffer);
+    }
+    engine.pieces_.give_back(piece);
+    if (merge != nullptr) {
+        if (os_errno != 0) merge->read_errno = os_errno;
+        if (--merge->reads_left == 0) engine.merge_ready(*merge);
+        return;
+    }
+    if (os_errno != 0) operation.outcome = {BlockStatus::io_error, os_errno};
+    if (--operation.pending == 0) engine.finish_read(operation);
+}
+
+void Volume::Engine::finish_read(Operation& operation) {
+    quarantine_.end_read(operation.reader_epoch);
+    answer(operation, operation.outcome);
+}
+
+}  // namespace cowtgt

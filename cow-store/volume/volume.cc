@@ -1,0 +1,40 @@
+#include "cow-store/volume/volume.h"
+
+#include <utility>
+
+#include "cow-store/volume/engine.h"
+
+namespace cowtgt {
+
+Volume::Volume(RecoveredLayer layer, AsyncFile& live, std::vector<SealedLayer> below,
+               BaseImage base, VolumeOptions options)
+    : engine_(std::make_unique<Engine>(*this, std::move(layer), live, std::move(below), base,
+                                       options)) {}
+Volume::~Volume() = default;
+
+Geometry Volume::geometry() const {
+    return engine_->geometry();
+}
+void Volume::submit(BlockRequest& request) {
+    engine_->submit(request);
+}
+ProvisioningRun Volume::provisioning(Lba first, BlockCount wanted) const {
+    return engine_->provisioning(first, wanted);
+}
+bool Volume::run_ready() {
+    return engine_->run_ready();
+}
+void Volume::close(CloseDone done) {
+    engine_->close(std::move(done));
+}
+VolumeStatistics Volume::statistics() const {
+    return engine_->statistics();
+}
+const LayerSummary& Volume::layer() const {
+    return engine_->summary();
+}
+void Volume::plant_bug(const Sabotage& sabotage) {
+    engine_->plant_bug(sabotage);
+}
+
+}  // namespace cowtgt
