@@ -1,0 +1,53 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "target/control/live_instances.h"
+
+namespace cowtgt::control {
+
+/// Serves nothing, but remembers what it was told.
+class FakeLiveInstances final : public LiveInstances {
+public:
+    std::vector<SessionInfo> sessions(std::string_view name) const override {
+        const auto found = sessions_of.find(name);
+        return found != sessions_of.end() ? found->second : std::vector<SessionInfo>();
+    }
+    Result<void> take_offline(std::string_view name) override {
+        if (!sessions(name).empty()) {
+            return Error{ErrorCode::in_use, std::string(name) + " is in use by " +
+                                                sessions(name).front().initiator_name};
+        }
+        if (const auto found = online.find(name); found != online.end()) online.erase(found);
+        return {};
+    }
+    Result<void> bring_online(std::string_view name, const config::Machine& machine) override {
+        if (name == unservable) return Error{ErrorCode::corrupt, "its layer is rotten"};
+        online.insert_or_assign(std::string(name), machine);
+        return {};
+    }
+    Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
+                           const store::Progress& progress) override {
+        if (!online.contains(name)) return Error{ErrorCode::not_found, "not served"};
+        is_read = true;
+        for (const auto& [offset, text] : content) {
+            if (auto taken = sink(offset, bytes_of(text)); !taken) return taken;
+            progress(offset, content_bytes);
+        }
+        return {};
+    }
+    nlohmann::json status() const override { return {{"rings", 2}}; }
+
+    std::map<std::string, config::Machine, std::less<>> online;
+    std::map<std::string, std::vector<SessionInfo>, std::less<>> sessions_of;
+    std::string unservable;
+    std::map<std::uint64_t, std::string> content;  ///< by offset
+    std::uint64_t content_bytes = 0;
+    std::atomic<bool> is_read = false;  ///< read_live was called
+};
+
+}  // namespace cowtgt::control
