@@ -75,6 +75,7 @@ std::uint64_t array_blocks(const GptHeader& header, std::uint32_t block_size) {
 }
 
 std::uint32_t header_crc(Bytes header_bytes) {
+    CHECK(header_bytes.size() >= sizeof(GptHeader));
     std::vector<std::byte> bytes(header_bytes.begin(), header_bytes.end());
     std::memset(bytes.data() + offsetof(GptHeader, header_crc32), 0, sizeof(le32));
     return crc32_ieee(bytes);
