@@ -57,7 +57,8 @@ void Volume::Engine::make_ring() {
 void Volume::Engine::zero_ring() {
     const std::uint64_t left = std::uint64_t{new_ring_.count} * unit_size - zeroed_bytes_;
     if (left == 0) {
-        open_superblock();
+        // The file must have grown for good before a superblock names what lies there.
+        sync_live(checkpoint_io_, ring_synced);
         return;
     }
     const auto part = std::min<std::uint64_t>(left, batch_->bytes.size());
@@ -81,6 +82,15 @@ void Volume::Engine::ring_zeroed(FileOperation& io, int os_errno) {
     engine.state_->allocator.release(engine.new_ring_);
     const bool full = os_errno == ENOSPC || os_errno == EDQUOT;
     engine.activation_failed({full ? BlockStatus::out_of_space : BlockStatus::io_error, os_errno});
+}
+
+void Volume::Engine::ring_synced(FileOperation& io, int os_errno) {
+    Engine& engine = engine_of(io);
+    if (os_errno != 0) {
+        engine.fence(os_errno);
+        return;
+    }
+    engine.open_superblock();
 }
 
 void Volume::Engine::open_superblock() {

@@ -120,6 +120,7 @@ private:
     void make_ring();
     void zero_ring();
     static void ring_zeroed(FileOperation& io, int os_errno);
+    static void ring_synced(FileOperation& io, int os_errno);
     void open_superblock();
     void finish_activation();
     void activation_failed(const BlockOutcome& outcome);

@@ -104,16 +104,19 @@ void Volume::Engine::write_clusters(Operation& operation, std::uint64_t cluster,
     const std::uint64_t from = std::max(operation.offset, begin);
     const std::uint64_t to =
         std::min(operation.offset + operation.length, begin + count * cluster_size);
-    const auto memory = reinterpret_cast<std::uintptr_t>(data_of(operation, from, to).data());
-    const bool memory_fits = memory % alignment_.memory == 0;
-    const bool part_fits = from % alignment_.offset == 0 && to % alignment_.offset == 0 && in_place;
-    if (memory_fits && part_fits) {
+    const auto memory_fits = [this, &operation, to](std::uint64_t at) {
+        const auto address = reinterpret_cast<std::uintptr_t>(data_of(operation, at, to).data());
+        return address % alignment_.memory == 0;
+    };
+    const bool part_fits = in_place && from % alignment_.offset == 0 && to % alignment_.offset == 0;
+    if (part_fits && memory_fits(from)) {
         write_bytes(operation, byte_offset(unit) + (from - begin), data_of(operation, from, to));
         return;
     }
     std::uint64_t whole_from = round_up(from, cluster_size);
     std::uint64_t whole_to = round_down(to, cluster_size);
-    if (!memory_fits) whole_to = whole_from;  // each cluster goes through a buffer
+    // Memory that does not fit goes through a buffer, cluster by cluster.
+    if (whole_from < whole_to && !memory_fits(whole_from)) whole_to = whole_from;
     if (whole_from < whole_to) {
         write_bytes(operation, byte_offset(unit) + (whole_from - begin),
                     data_of(operation, whole_from, whole_to));

@@ -1,0 +1,294 @@
+#include "tests/sim/history.h"
+
+#include <algorithm>
+#include <cstring>
+#include <list>
+#include <utility>
+
+#include "cow-store/map/cluster_map.h"
+
+namespace cowtgt::sim {
+
+namespace {
+
+constexpr std::uint64_t leaf_bytes = 4096 * 1024;
+
+struct PageAligned {
+    alignas(4096) std::array<std::byte, 32 * 1024> bytes;
+};
+
+std::vector<Window> make_windows(Random& random, std::uint64_t virtual_size) {
+    // The start, the border of two leaves, the border of two branches, the end of the disk.
+    std::vector<Window> all = {{0, 48 * 1024},
+                               {2 * leaf_bytes - 24 * 1024, 48 * 1024},
+                               {256 * leaf_bytes - 16 * 1024, 32 * 1024},
+                               {virtual_size - 30 * 512, 30 * 512}};
+    const std::uint64_t first = below(random, all.size());
+    std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(first), all.end());
+    all.resize(1 + below(random, all.size()));
+    return all;
+}
+
+}  // namespace
+
+Uuid boot_id_of(std::uint64_t boot) {
+    Uuid id;
+    id.bytes[0] = 0xb0;
+    std::memcpy(&id.bytes[8], &boot, sizeof boot);
+    return id;
+}
+
+World World::clone_with(std::unique_ptr<File> cut_layer) const {
+    World copy{std::move(cut_layer),
+               base ? base->after_cut(CutKind::process_death, 1) : nullptr,
+               model,
+               virtual_size,
+               base_size,
+               next_value,
+               boot};
+    return copy;
+}
+
+World make_world(const HistoryOptions& options) {
+    Random random(options.seed);
+    const std::uint64_t virtual_size = 257 * leaf_bytes + 3 * 4096 + 5 * 512;
+    World world{std::make_unique<File>(random()), nullptr,
+                DiskModel(make_windows(random, virtual_size)), virtual_size};
+    LayerSpec spec;
+    spec.uuid.bytes = {1, 2, 3, 4, static_cast<std::uint8_t>(options.seed)};
+    spec.virtual_size = virtual_size;
+    constexpr Value base_value = Value{1} << 40;
+    if (options.with_base) {
+        world.base = std::make_unique<File>(random());
+        world.base->cached = true;
+        world.base_size = 2 * leaf_bytes + 7 * 512;  // ends inside a cluster of the second window
+        spec.parent = {boot_id_of(99), 7, world.base_size - 512};
+        for (const Window& window : world.model.windows()) {
+            for (std::uint64_t at = 0; at < window.length; at += sector_size) {
+                const std::uint64_t offset = window.offset + at;
+                if (offset >= world.base_size) continue;
+                std::array<std::byte, sector_size> sector{};
+                fill_sector(sector, base_value, offset);
+                world.base->overwrite(offset, sector);
+                if (offset < spec.parent.overlap_limit) world.model.set(offset, base_value);
+            }
+        }
+    }
+    const Window& first = world.model.windows().front();
+    const std::uint64_t patched = (first.offset + 4095) / 4096 * 4096;
+    InitialBlock block{patched, std::vector<std::byte>(4096)};
+    for (std::uint64_t at = 0; at < 4096; at += sector_size) {
+        fill_sector(MutableBytes(block.bytes).subspan(at, sector_size), base_value + 1,
+                    patched + at);
+        world.model.set(patched + at, base_value + 1);
+    }
+    spec.initial_blocks.push_back(std::move(block));
+    CHECK(create_layer(*world.layer, spec));
+    world.layer->capacity_bytes = options.capacity_bytes;
+    world.layer->alignment_wanted = options.alignment;
+    return world;
+}
+
+namespace {
+
+/// One request of a history.
+struct Asked {
+    BlockRequest request;
+    PageAligned data;
+    Window range;
+    Value value = 0;
+    DiskModel::FlushPoint flush_point;
+    bool changes = false;  ///< write or deallocate
+    class Player* player = nullptr;
+};
+
+class Player {
+public:
+    Player(World& world, const HistoryOptions& options)
+        : world_(world), options_(options), random_(options.seed * 77 + world.next_value) {}
+
+    HistoryResult play() {
+        OpenContext context;
+        context.boot_id = boot_id_of(world_.boot);
+        Result<RecoveredLayer> layer = open_layer(*world_.layer, context);
+        if (!layer) {
+            result_.problem = "cannot open: " + layer.error().message;
+            return result_;
+        }
+        VolumeOptions volume_options;
+        volume_options.ring_bytes = options_.ring_bytes;
+        volume_options.ready = {
+            [](void* owner, Volume&) { static_cast<Player*>(owner)->raised_ = true; }, this};
+        Volume volume(std::move(*layer), *world_.layer, {}, {world_.base.get(), world_.base_size},
+                      volume_options);
+        volume.plant_bug(options_.sabotage);
+        volume_ = &volume;
+        world_.layer->faults = options_.faults;
+        std::uint32_t left = options_.operations;
+        while (left > 0 || !asked_.empty()) {
+            if (left > 0 && asked_.size() < options_.queue_depth && below(random_, 2) == 0) {
+                ask();
+                --left;
+            } else if (!turn() && (left == 0 || asked_.size() >= options_.queue_depth)) {
+                result_.problem = "stuck with " + std::to_string(asked_.size()) + " requests";
+                return result_;
+            }
+        }
+        volume.close([this](const BlockOutcome& outcome) {
+            closed_ = true;
+            result_.close_status = outcome.status;
+        });
+        while (!closed_) {
+            if (!turn()) {
+                result_.problem = "stuck while closing";
+                return result_;
+            }
+        }
+        while (turn()) {
+        }
+        result_.statistics = volume.statistics();
+        return result_;
+    }
+
+private:
+    /// One event of the loop. False: nothing can happen any more.
+    bool turn() {
+        const bool layer_idle = world_.layer->idle();
+        const bool base_idle = !world_.base || world_.base->idle();
+        const bool idle = layer_idle && base_idle;
+        if (raised_ && (idle || below(random_, 2) == 0)) {
+            raised_ = false;
+            if (volume_->run_ready()) raised_ = true;
+            return true;
+        }
+        if (idle) return false;
+        const bool take_base = !base_idle && (layer_idle || below(random_, 2) == 0);
+        (take_base ? *world_.base : *world_.layer).complete_one();
+        return true;
+    }
+
+    void ask() {
+        asked_.emplace_back();
+        Asked& asked = asked_.back();
+        asked.player = this;
+        asked.request.owner = &asked;
+        asked.request.done = [](BlockRequest& request, const BlockOutcome& outcome) {
+            auto& answered = *static_cast<Asked*>(request.owner);
+            answered.player->answered(answered, outcome);
+        };
+        const std::uint64_t choice = below(random_, 20);
+        if (choice == 0 || choice == 1) {
+            asked.request.operation = BlockOperation::flush;
+            asked.flush_point = world_.model.flush_begins();
+            volume_->submit(asked.request);
+            return;
+        }
+        asked.range = pick_range();
+        asked.request.first_block = Lba{asked.range.offset / sector_size};
+        asked.request.block_count = BlockCount{asked.range.length / sector_size};
+        asked.request.data = MutableBytes(asked.data.bytes).first(asked.range.length);
+        if (choice < 5) {
+            asked.request.operation = BlockOperation::read;
+        } else if (choice < 8) {
+            asked.request.operation = BlockOperation::deallocate;
+            asked.request.data = {};
+            asked.changes = true;
+            asked.value = zeros_mark | world_.next_value++;
+        } else {
+            asked.request.operation = BlockOperation::write;
+            asked.request.force_unit_access = choice == 8;
+            asked.changes = true;
+            asked.value = world_.next_value++;
+            for (std::uint64_t at = 0; at < asked.range.length; at += sector_size) {
+                fill_sector(asked.request.data.subspan(at, sector_size), asked.value,
+                            asked.range.offset + at);
+            }
+        }
+        if (asked.changes) world_.model.begin_write(asked.range, asked.value);
+        volume_->submit(asked.request);
+    }
+
+    Window pick_range() {
+        const auto& windows = world_.model.windows();
+        const Window& window = windows[below(random_, windows.size())];
+        const std::uint64_t sectors = window.length / sector_size;
+        std::uint64_t first = below(random_, sectors);
+        std::uint64_t count = 1 + below(random_, below(random_, 3) == 0 ? 56 : 9);
+        if (below(random_, 2) == 0) {  // whole clusters
+            const std::uint64_t offset = (window.offset + first * sector_size) / 4096 * 4096;
+            first = offset < window.offset ? 0 : (offset - window.offset) / sector_size;
+            count = (count + 7) / 8 * 8;
+        }
+        count = std::min(count, sectors - first);
+        return {window.offset + first * sector_size, count * sector_size};
+    }
+
+    void answered(Asked& asked, const BlockOutcome& outcome) {
+        const bool good = outcome.status == BlockStatus::good;
+        ++(good ? result_.answered_good : result_.answered_otherwise);
+        if (good && asked.changes) {
+            world_.model.answered(asked.range, asked.value);
+            if (asked.request.force_unit_access) world_.model.durable(asked.range, asked.value);
+        } else if (good && asked.request.operation == BlockOperation::flush) {
+            world_.model.flush_answered(asked.flush_point);
+        } else if (good) {
+            check_read(asked);
+        }
+        asked_.remove_if([&asked](const Asked& other) { return &other == &asked; });
+    }
+
+    /// A read may see each write that was not yet followed by an answered one when it began; the
+    /// model only knows today, so what it can say is that the bytes are some write's to this place.
+    void check_read(const Asked& asked) {
+        for (std::uint64_t at = 0; at < asked.range.length; at += sector_size) {
+            const std::uint64_t offset = asked.range.offset + at;
+            const auto value = value_in(Bytes(asked.request.data).subspan(at, sector_size), offset);
+            if (!value) result_.problem = "a read gave foreign bytes at " + std::to_string(offset);
+        }
+    }
+
+    World& world_;
+    const HistoryOptions& options_;
+    Random random_;
+    Volume* volume_ = nullptr;
+    std::list<Asked> asked_;
+    bool raised_ = false;
+    bool closed_ = false;
+    HistoryResult result_;
+};
+
+}  // namespace
+
+HistoryResult run_history(World& world, const HistoryOptions& options) {
+    return Player(world, options).play();
+}
+
+std::string recover_and_compare(World& world, CutKind kind) {
+    OpenContext context;
+    context.boot_id = boot_id_of(world.boot);
+    const Result<RecoveredLayer> layer = open_layer(*world.layer, context);
+    if (!layer) return "cannot open: " + layer.error().message;
+    Chain chain{world.virtual_size,
+                {{&layer->map(), world.layer.get(), layer->summary().parent.overlap_limit}},
+                world.base.get(),
+                world.base_size};
+    for (const Window& window : world.model.windows()) {
+        std::vector<std::byte> bytes(window.length);
+        if (Result<void> read = read_chain(chain, window.offset, bytes); !read) {
+            return "cannot read: " + read.error().message;
+        }
+        for (std::uint64_t at = 0; at < window.length; at += sector_size) {
+            const std::uint64_t offset = window.offset + at;
+            const auto value = value_in(Bytes(bytes).subspan(at, sector_size), offset);
+            if (!value) return "torn or foreign sector at " + std::to_string(offset);
+            if (!world.model.may_hold(offset, *value, kind)) {
+                return "sector at " + std::to_string(offset) + " holds " + std::to_string(*value) +
+                       ", " + world.model.describe(offset);
+            }
+            world.model.set(offset, *value);
+        }
+    }
+    return {};
+}
+
+}  // namespace cowtgt::sim
