@@ -97,8 +97,8 @@ struct ScsiTask {
 /// What the device server has to say at the end of a command (SAM-5 "Send Command Complete").
 struct ScsiResponse {
     std::uint8_t status = 0;  ///< SAM-5 status code
-    Bytes sense;              ///< without the two-byte SenseLength; copied
-    Bytes data_in;            ///< must stay valid until task_finished
+    Bytes sense = {};         ///< without the two-byte SenseLength; copied
+    Bytes data_in = {};       ///< must stay valid until task_finished
     /// Bytes the command itself would have moved in each direction, for the residual counts
     /// (RFC 7143 section 11.4.5).
     std::uint64_t data_in_length = 0;
@@ -229,7 +229,8 @@ public:
     /// Once per task.
     void receive_data_out(ScsiTask& task, MutableBytes buffer);
     /// Queues Data-In and status. Without data_in the status goes in a SCSI Response; with GOOD
-    /// status it is folded into the last Data-In. Data-Out that still arrives is dropped.
+    /// status and no sense it is folded into the last Data-In. Data-Out that still arrives is
+    /// dropped.
     void complete(ScsiTask& task, const ScsiResponse& response);
     void answer_task_management(const TaskManagementRequest& request,
                                 TaskFunctionResponse response);

@@ -121,7 +121,7 @@ void OutputQueue::stage_data_in(Pending& pending, std::size_t byte_count) {
     Task& task = *pending.task;
     const std::size_t end = task.data_in_sent + byte_count;
     const bool is_last = end == task.data_in.size();
-    const bool carries_status = is_last && task.status == status_good;
+    const bool carries_status = is_last && task.status == status_good && task.sense_segment.empty();
     DataIn pdu{};
     pdu.opcode = opcode::data_in;
     set_data_segment_length(pdu, byte_count);

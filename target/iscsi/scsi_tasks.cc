@@ -29,8 +29,9 @@ std::array<std::uint8_t, 18> sense_of(TransportFailure failure) {
 void set_sense_segment(std::vector<std::byte>& segment, Bytes sense) {
     segment.clear();
     if (sense.empty()) return;
-    const Bytes length = bytes_of_struct(be16(static_cast<std::uint16_t>(sense.size())));
-    segment.insert(segment.end(), length.begin(), length.end());
+    const be16 length(static_cast<std::uint16_t>(sense.size()));
+    const Bytes length_bytes = bytes_of_struct(length);
+    segment.insert(segment.end(), length_bytes.begin(), length_bytes.end());
     segment.insert(segment.end(), sense.begin(), sense.end());
 }
 

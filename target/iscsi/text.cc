@@ -15,9 +15,10 @@ bool is_alphanumeric(char c) {
 }
 
 /// Section 6.1, standard-label: a capital letter, then letters, digits, ".", "-", "+", "@", "_".
-/// Public extension keys carry a "#" as well.
+/// Public extension keys carry a "#" as well, and RFC 7144 named its key without a capital letter.
 bool is_key_name(std::string_view key) {
-    if (key.empty() || key.size() > key_name_length_max || !is_upper(key.front())) return false;
+    if (key.empty() || key.size() > key_name_length_max) return false;
+    if (!is_upper(key.front()) && !key.starts_with("iSCSI")) return false;
     return std::ranges::all_of(key, [](char c) {
         return is_alphanumeric(c) || std::string_view(".-+@_#").find(c) != std::string_view::npos;
     });

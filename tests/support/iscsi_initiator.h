@@ -39,9 +39,9 @@ struct InitiatorSettings {
 /// One SCSI command to send.
 struct InitiatorCommand {
     std::uint64_t lun = 0;
-    std::vector<std::uint8_t> cdb;
-    std::uint32_t read_length = 0;    ///< bytes expected; R bit if not 0
-    std::vector<std::byte> data_out;  ///< W bit if not empty
+    std::vector<std::uint8_t> cdb = {};
+    std::uint32_t read_length = 0;         ///< bytes expected; R bit if not 0
+    std::vector<std::byte> data_out = {};  ///< W bit if not empty
     bool immediate = false;
 };
 
