@@ -133,5 +133,36 @@ TEST(VolumeSim, EveryCutOfRandomHistoriesKeepsThePromises) {
     EXPECT_GT(sum.second_histories, 100U);
 }
 
+/// The simulator has to find each of these within a number of histories.
+std::string first_finding(const Sabotage& sabotage) {
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        HistoryOptions options = random_options(seed);
+        options.operations = 80;
+        options.sabotage = sabotage;
+        const CutStatistics statistics = Cutter(options, 3).run();
+        if (!statistics.first_problem.empty()) return statistics.first_problem;
+    }
+    return {};
+}
+
+TEST(PlantedBug, RecordWrittenBeforeItsDataIsSynced) {
+    EXPECT_NE(first_finding({.commit_before_data_sync = true}), "");
+}
+TEST(PlantedBug, FlushNamesWritesThatCameDuringItsSync) {
+    EXPECT_NE(first_finding({.name_records_after_sync = true}), "");
+}
+TEST(PlantedBug, FreedUnitsReusedAtOnce) {
+    EXPECT_NE(first_finding({.reuse_freed_units_at_once = true}), "");
+}
+TEST(PlantedBug, SuperblockFlipsBeforeThePagesAreDurable) {
+    EXPECT_NE(first_finding({.checkpoint_without_sync = true}), "");
+}
+TEST(PlantedBug, WriteAnsweredBeforeItsRecord) {
+    EXPECT_NE(first_finding({.answer_before_record = true}), "");
+}
+TEST(PlantedBug, OldPagesReusedBeforeTheFlip) {
+    EXPECT_NE(first_finding({.release_pages_before_flip = true}), "");
+}
+
 }  // namespace
 }  // namespace cowtgt::sim
