@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -14,10 +15,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <utility>
+
+#include "tests/e2e/initiator.h"
 
 namespace cowtgt::e2e {
 
@@ -40,20 +44,16 @@ sockaddr_in loopback(std::uint16_t port) {
     return address;
 }
 
-bool try_socket(std::uint16_t port, int (*attempt)(int, const sockaddr*, socklen_t)) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const sockaddr_in address = loopback(port);
-    const bool worked =
-        attempt(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-    ::close(fd);
-    return worked;
-}
-
 /// Below the range from which the kernel takes the ports of clients; away from the scripts' ports.
 std::uint16_t free_port() {
     for (int step = 0; step < 1000; ++step) {
         const auto port = static_cast<std::uint16_t>(30'100 + (::getpid() * 13 + step) % 2'500);
-        if (try_socket(port, ::bind)) return port;
+        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const sockaddr_in address = loopback(port);
+        const bool is_free =
+            ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+        ::close(fd);
+        if (is_free) return port;
     }
     fail("no free port on loopback");
 }
@@ -100,10 +100,13 @@ Daemon::Daemon() {
 }
 
 Daemon::~Daemon() {
-    if (pid_ > 0) {
-        ::kill(pid_, SIGKILL);
-        wait_for(pid_);
+    int status = 0;
+    if (pid_ > 0 && ::waitpid(pid_, &status, WNOHANG) == pid_) {
+        pid_ = -1;
+        std::cerr << "the daemon ended by itself, wait status " << status << '\n';
     }
+    if (::testing::Test::HasFailure()) std::cerr << "--- the daemon's log:\n" << read_log();
+    if (pid_ > 0) kill();
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
 }
@@ -129,7 +132,7 @@ void Daemon::configure(const std::string& line) {
 void Daemon::start() {
     pid_ = spawn({binaries_ / "cowtgtd", "--config", config()}, folder_ / "log");
     const auto deadline = std::chrono::steady_clock::now() + start_time_max;
-    while (!try_socket(port_, ::connect)) {
+    while (!answers_discovery(portal())) {
         if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
             pid_ = -1;
             fail("the daemon ended at its start: " + read_log());

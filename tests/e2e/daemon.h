@@ -27,7 +27,7 @@ public:
     /// Appends a line to cowtgt.toml.
     void configure(const std::string& line);
 
-    /// Starts and waits until it listens, at most 10 s.
+    /// Starts and waits until an initiator can log in, at most 10 s.
     void start();
     /// kill -9, and waits for its end.
     void kill();

@@ -119,6 +119,17 @@ short Initiator::poll_events() const {
     return static_cast<short>(iscsi_which_events(context_.get()));
 }
 
+bool answers_discovery(const std::string& portal) {
+    const auto destroy = [](iscsi_context* context) { iscsi_destroy_context(context); };
+    const std::unique_ptr<iscsi_context, decltype(destroy)> context(
+        iscsi_create_context("iqn.2026-01.test:probe"), destroy);
+    iscsi_set_session_type(context.get(), ISCSI_SESSION_DISCOVERY);
+    iscsi_set_noautoreconnect(context.get(), 1);
+    iscsi_set_timeout(context.get(), 1);
+    return iscsi_connect_sync(context.get(), portal.c_str()) == 0 &&
+           iscsi_login_sync(context.get()) == 0 && iscsi_logout_sync(context.get()) == 0;
+}
+
 bool step_all(std::span<const std::unique_ptr<Initiator>> initiators) {
     std::vector<pollfd> waiting;
     for (const auto& initiator : initiators) {

@@ -59,6 +59,10 @@ private:
     bool lost_ = false;
 };
 
+/// True if a discovery session can log in there now. A connection alone proves nothing: for a
+/// moment the kernel keeps the listening socket of a process that was killed.
+bool answers_discovery(const std::string& portal);
+
 /// Waits until at least one of them can move on, at most a second, and steps all that can. Returns
 /// false if one has lost its connection.
 bool step_all(std::span<const std::unique_ptr<Initiator>> initiators);
