@@ -1,0 +1,340 @@
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+
+#include "cow-store/store/open_instance.h"
+#include "tests/unit/store/store_fixture.h"
+
+namespace cowtgt::store {
+namespace {
+
+/// One change of the store, harmed before each of its steps in turn.
+struct Change {
+    /// Brings the store to the state before the change, whichever state it is in.
+    std::function<void(Store&)> prepare;
+    std::function<Result<void>(Store&)> make;
+    /// True: all of the change is there. False: nothing of it. The test fails for anything else.
+    std::function<bool(Store&)> is_made;
+    /// What the next opening says when it finds the change half made; several are possible.
+    std::vector<std::string> sentences;
+};
+
+class Kill : public StoreTest {
+protected:
+    void SetUp() override {
+        StoreTest::SetUp();
+        ASSERT_TRUE(Store::create(root()));
+        image_ = make_image("image", 4 * mebibyte, 1);
+        content_ = read_all(image_);
+    }
+
+    static Result<void> import(Store& store, const std::filesystem::path& image) {
+        ImportOptions options;
+        options.image = image;
+        options.name = "debian12";
+        const Result<ImportResult> imported = store.import_template(options);
+        return imported ? Result<void>{} : imported.error();
+    }
+
+    static Result<void> clone(Store& store, const std::string& name) {
+        CloneOptions options;
+        options.source.name = "debian12";
+        options.name = name;
+        const Result<InstanceInfo> info = store.clone(options);
+        return info ? Result<void>{} : info.error();
+    }
+
+    static bool has_template(const Store& store) {
+        return store.find_template({.name = "debian12", .version = 0, .tag = ""}).has_value();
+    }
+
+    void need_template(Store& store) const {
+        if (!has_template(store)) {
+            ASSERT_TRUE(import(store, image_));
+        }
+    }
+
+    static void need_instance(Store& store, const std::string& name) {
+        if (!store.find_instance(name)) {
+            ASSERT_TRUE(clone(store, name));
+        }
+    }
+
+    static void need_no_instance(Store& store, const std::string& name) {
+        if (store.find_instance(name)) {
+            ASSERT_TRUE(store.remove_instance(name));
+        }
+    }
+
+    /// There, and whole: it reads like the template outside of its identity.
+    bool is_whole(Store& store, const std::string& name) const {
+        if (!store.find_instance(name)) return false;
+        const Difference changed = difference(export_of(store, name), content_);
+        EXPECT_TRUE(changed == Difference{} || (changed.begin >= signature_offset &&
+                                                changed.end <= signature_offset + signature_length))
+            << changed.begin << " to " << changed.end;
+        return true;
+    }
+
+    /// Runs the change in a child that kills itself before the given step. True: it was killed.
+    bool kill_at(int step, const Change& change) const {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            int steps = -1;
+            Environment environment;
+            environment.before_step = [&](std::string_view) {
+                if (steps >= 0 && steps++ == step) ::kill(::getpid(), SIGKILL);
+                return 0;
+            };
+            Result<std::unique_ptr<Store>> store =
+                Store::open(root(), Locking::exclusive, environment);
+            steps = 0;
+            ::_exit(store && change.make(**store) ? 0 : 1);
+        }
+        int status = 0;
+        EXPECT_EQ(::waitpid(child, &status, 0), child);
+        if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return true;
+        EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the change failed";
+        return false;
+    }
+
+    /// Runs the change with one step failing. True: the step was reached.
+    bool fail_at(int step, int os_errno, const Change& change) const {
+        int steps = -1;
+        bool failed = false;
+        std::string failed_step;
+        Environment environment;
+        environment.before_step = [&](std::string_view what) {
+            if (steps < 0 || steps++ != step) return 0;
+            failed = true;
+            failed_step = what;
+            return os_errno;
+        };
+        {
+            const auto store = open(Locking::exclusive, environment);
+            steps = 0;
+            const Result<void> made = change.make(*store);
+            steps = -1;
+            // Once the change is made, what cannot be tidied up is no failure.
+            EXPECT_TRUE(!made || !failed || change.is_made(*store)) << failed_step;
+            EXPECT_TRUE(made || failed) << message_of(made);
+        }
+        if (!failed_step.starts_with("removing")) {
+            EXPECT_TRUE(leftovers().empty()) << failed_step;
+        }
+        return failed;
+    }
+
+    void expect_all_or_nothing(const Change& change, bool harmed) {
+        const std::vector<std::string> left = leftovers();
+        const bool object_left = std::ranges::any_of(
+            left, [](const std::string& name) { return !name.starts_with("replace."); });
+        const auto store = open();
+        ASSERT_NE(store, nullptr);
+        EXPECT_EQ(store->cleaned_up().size(), object_left ? 1U : 0U);
+        for (const std::string& sentence : store->cleaned_up()) {
+            EXPECT_NE(std::ranges::find(change.sentences, sentence), change.sentences.end())
+                << sentence;
+        }
+        EXPECT_TRUE(leftovers().empty());
+        const bool made = change.is_made(*store);
+        EXPECT_TRUE(made || harmed);
+        (made ? seen_made_ : seen_not_made_) += 1;
+    }
+
+    /// Every step is killed once, and fails once with each errno.
+    void walk(const Change& change) {
+        for (int step = 0, harmed = 1; harmed != 0 && !HasFatalFailure(); ++step) {
+            SCOPED_TRACE("killed before step " + std::to_string(step));
+            change.prepare(*open());
+            harmed = kill_at(step, change) ? 1 : 0;
+            expect_all_or_nothing(change, harmed != 0);
+            if (harmed == 0) {
+                EXPECT_GT(step, 1);
+            }
+        }
+        EXPECT_GT(seen_not_made_, 0);
+        EXPECT_GT(seen_made_, 0);
+        for (const int os_errno : {EIO, ENOSPC}) {
+            for (int step = 0, harmed = 1; harmed != 0 && !HasFatalFailure(); ++step) {
+                SCOPED_TRACE("errno " + std::to_string(os_errno) + " at step " +
+                             std::to_string(step));
+                change.prepare(*open());
+                harmed = fail_at(step, os_errno, change) ? 1 : 0;
+                expect_all_or_nothing(change, harmed != 0);
+            }
+        }
+    }
+
+    std::filesystem::path image_;
+    Content content_;
+    int seen_made_ = 0;
+    int seen_not_made_ = 0;
+};
+
+TEST_F(Kill, Import) {
+    walk({.prepare =
+              [](Store& store) {
+                  if (!has_template(store)) return;
+                  ASSERT_TRUE(store.remove_template({.name = "debian12", .version = 0, .tag = ""}));
+              },
+          .make = [this](Store& store) { return import(store, image_); },
+          .is_made =
+              [this](Store& store) {
+                  EXPECT_EQ(store.templates().value().size(), has_template(store) ? 1U : 0U);
+                  if (!has_template(store)) return false;
+                  EXPECT_EQ(export_of(store, {.name = "debian12", .version = 1, .tag = ""}),
+                            content_);
+                  return true;
+              },
+          .sentences = {"removed a half-made import of template debian12"}});
+}
+
+TEST_F(Kill, Clone) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+              },
+          .make = [](Store& store) { return clone(store, "web01"); },
+          .is_made = [this](Store& store) { return is_whole(store, "web01"); },
+          .sentences = {"removed the half-made instance web01"}});
+}
+
+TEST_F(Kill, RemoveInstance) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_instance(store, "web01");
+              },
+          .make = [](Store& store) { return store.remove_instance("web01"); },
+          .is_made = [this](Store& store) { return !is_whole(store, "web01"); },
+          .sentences = {"finished the removal of instance web01"}});
+}
+
+TEST_F(Kill, RemoveTemplate) {
+    walk({.prepare = [this](Store& store) { need_template(store); },
+          .make =
+              [](Store& store) {
+                  return store.remove_template({.name = "debian12", .version = 0, .tag = ""});
+              },
+          .is_made = [](Store& store) { return !has_template(store); },
+          .sentences = {"finished the removal of template debian12"}});
+}
+
+TEST_F(Kill, Rename) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web02");
+                  need_instance(store, "web01");
+              },
+          .make = [](Store& store) { return store.rename_instance("web01", "web02"); },
+          .is_made =
+              [this](Store& store) {
+                  const bool made = is_whole(store, "web02");
+                  EXPECT_NE(is_whole(store, "web01"), made);
+                  return made;
+              },
+          .sentences = {}});
+}
+
+TEST_F(Kill, Reset) {
+    Uuid before;
+    walk({.prepare =
+              [this, &before](Store& store) {
+                  need_template(store);
+                  need_instance(store, "web01");
+                  before = store.open_instance("web01").value()->layer.summary().uuid;
+              },
+          .make = [](Store& store) { return store.reset_instance("web01"); },
+          .is_made =
+              [this, &before](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  return store.open_instance("web01").value()->layer.summary().uuid != before;
+              },
+          .sentences = {"dropped an interrupted reset of instance web01, which keeps what it "
+                        "has"}});
+}
+
+TEST_F(Kill, CreatingAStore) {
+    for (int step = 0;; ++step) {
+        SCOPED_TRACE(step);
+        std::filesystem::remove_all(root());
+        const pid_t child = ::fork();
+        if (child == 0) {
+            int steps = 0;
+            Environment environment;
+            environment.before_step = [&](std::string_view) {
+                if (steps++ == step) ::kill(::getpid(), SIGKILL);
+                return 0;
+            };
+            ::_exit(Store::create(root(), environment) ? 0 : 1);
+        }
+        int status = 0;
+        ASSERT_EQ(::waitpid(child, &status, 0), child);
+        const Result<void> again = Store::create(root());
+        EXPECT_TRUE(again || again.error().code == ErrorCode::exists) << message_of(again);
+        EXPECT_NE(open(), nullptr);
+        if (!WIFSIGNALED(status)) {
+            EXPECT_EQ(WEXITSTATUS(status), 0);
+            return;
+        }
+    }
+}
+
+TEST_F(Kill, CleaningUpMayBeKilledToo) {
+    need_template(*open());
+    const Change cloning{.prepare = {},
+                         .make = [](Store& store) { return clone(store, "web01"); },
+                         .is_made = {},
+                         .sentences = {}};
+    int cleaned_at_last = 0;
+    for (int kill_step = 0; kill_step < 4; ++kill_step) {
+        SCOPED_TRACE(kill_step);
+        // A clone that dies late, so that there is much to clean.
+        ASSERT_TRUE(kill_at(6, cloning));
+        const pid_t child = ::fork();
+        if (child == 0) {
+            int steps = 0;
+            Environment environment;
+            environment.before_step = [&](std::string_view) {
+                if (steps++ == kill_step) ::kill(::getpid(), SIGKILL);
+                return 0;
+            };
+            ::_exit(Store::open(root(), Locking::exclusive, environment) ? 0 : 1);
+        }
+        int status = 0;
+        ASSERT_EQ(::waitpid(child, &status, 0), child);
+        const auto store = open();
+        cleaned_at_last += static_cast<int>(store->cleaned_up().size());
+        EXPECT_TRUE(leftovers().empty());
+        EXPECT_TRUE(store->instances().value().empty());
+    }
+    EXPECT_GT(cleaned_at_last, 0);
+}
+
+TEST_F(Kill, AnImportThatIsStillRunningIsLeftAlone) {
+    ImportOptions options;
+    options.image = image_;
+    options.name = "debian12";
+    bool looked = false;
+    options.progress = [&](std::uint64_t, std::uint64_t) {
+        if (looked) return;
+        looked = true;
+        EXPECT_EQ(leftovers().size(), 1U);
+        EXPECT_TRUE(open()->cleaned_up().empty());
+        EXPECT_EQ(leftovers().size(), 1U);
+    };
+    const auto beside = open(Locking::none);
+    const Result<ImportResult> imported = beside->import_template(options);
+    EXPECT_TRUE(imported) << message_of(imported);
+    EXPECT_TRUE(looked);
+}
+
+}  // namespace
+}  // namespace cowtgt::store
