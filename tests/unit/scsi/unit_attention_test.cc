@@ -1,0 +1,88 @@
+#include <gtest/gtest.h>
+
+#include "tests/unit/scsi/scsi_driver.h"
+
+namespace cowtgt::scsi::test {
+namespace {
+
+std::string attention(const std::string& code) {
+    return "70 00 06 00 00 00 00 0a 00 00 00 00 " + code + " 00 00 00 00";
+}
+
+std::string ready(Driver& driver, NexusId nexus) {
+    return driver.send_from(nexus, hex("00 00 00 00 00 00")).sense;
+}
+
+TEST(UnitAttention, IsReportedOnceByTheFirstCommandThatMay) {
+    Driver driver;
+    const NexusId nexus = driver.unit.add_nexus({"iqn.b,i,0x1", "t", 1});
+    EXPECT_TRUE(driver.send_from(nexus, hex("12 00 00 0024 00")).good());
+    EXPECT_TRUE(driver.send_from(nexus, hex("a0 00 00 000000 00001000 00 00")).good());
+    EXPECT_EQ(driver.send_from(nexus, cdb_10(0x28, 0, 1)).sense, attention("29 00"));
+    EXPECT_TRUE(driver.send_from(nexus, cdb_10(0x28, 0, 1)).good());
+}
+
+TEST(UnitAttention, ResetsReachEveryNexusTheIssuerIncluded) {
+    struct Case {
+        ResetKind kind;
+        const char* code;
+    };
+    for (const Case& one :
+         {Case{ResetKind::logical_unit, "29 03"}, Case{ResetKind::target_warm, "29 02"},
+          Case{ResetKind::target_cold, "29 00"}}) {
+        Driver driver;
+        const NexusId other = driver.add_nexus("iqn.b,i,0x1");
+        driver.unit.reset(one.kind, driver.first_nexus());
+        for (NexusId nexus : {driver.first_nexus(), other}) {
+            EXPECT_EQ(ready(driver, nexus), attention(one.code));
+            EXPECT_EQ(ready(driver, nexus), "");
+        }
+    }
+}
+
+TEST(UnitAttention, AResetRestoresTheModeParameters) {
+    Driver driver;
+    ASSERT_TRUE(
+        driver
+            .send(hex("15 10 00 00 10 00"), hex("00 00 00 00 0a 0a 06 10 08 00 00 00 ff ff 00 00"))
+            .good());
+    driver.unit.reset(ResetKind::logical_unit, {});
+    EXPECT_EQ(ready(driver, driver.first_nexus()), attention("29 03"));
+    EXPECT_TRUE(driver.send(cdb_10(0x2a, 0, 1), repeat(0, 512)).good());
+}
+
+TEST(UnitAttention, SeveralAreReportedOneByOneResetsFirst) {
+    Driver driver;
+    driver.unit.capacity_changed();
+    driver.unit.reset(ResetKind::logical_unit, {});
+    EXPECT_EQ(ready(driver, driver.first_nexus()), attention("29 03"));
+    EXPECT_EQ(ready(driver, driver.first_nexus()), attention("2a 09"));
+    EXPECT_EQ(ready(driver, driver.first_nexus()), "");
+}
+
+TEST(UnitAttention, ChangedModeParametersAndClearedTasksAreToldToTheOthers) {
+    Driver driver;
+    const NexusId other = driver.add_nexus("iqn.b,i,0x1");
+    ASSERT_TRUE(
+        driver
+            .send(hex("15 10 00 00 10 00"), hex("00 00 00 00 0a 0a 02 10 08 00 00 00 ff ff 00 00"))
+            .good());
+    EXPECT_EQ(ready(driver, driver.first_nexus()), "");
+    EXPECT_EQ(ready(driver, other), attention("2a 01"));
+    driver.unit.commands_cleared(other);
+    EXPECT_EQ(ready(driver, other), "");
+    EXPECT_EQ(ready(driver, driver.first_nexus()), attention("2f 00"));
+}
+
+TEST(UnitAttention, ANewNexusInAnOldPlaceKnowsNothingOfIt) {
+    Driver driver;
+    const NexusId old = driver.add_nexus("iqn.b,i,0x1");
+    driver.unit.capacity_changed();
+    driver.unit.remove_nexus(old);
+    const NexusId fresh = driver.add_nexus("iqn.c,i,0x1");
+    EXPECT_EQ(fresh, old);
+    EXPECT_EQ(ready(driver, fresh), "");
+}
+
+}  // namespace
+}  // namespace cowtgt::scsi::test
