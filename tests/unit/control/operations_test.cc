@@ -146,7 +146,7 @@ TEST_F(OperationsTest, BadInputIsRefusedAndChangesNothing) {
     expect_error(ErrorCode::not_found, "none", "template show", {{"template", "none"}});
     expect_error(ErrorCode::not_found, "none", "template rm", {{"template", "none"}});
     expect_error(ErrorCode::not_found, "none", "clone", {{"template", "none"}, {"name", "web09"}});
-    expect_error(ErrorCode::not_found, "debian@7", "clone",
+    expect_error(ErrorCode::not_found, "version 7", "clone",
                  {{"template", "debian@7"}, {"name", "web09"}});
     const auto clone_web09 = [](const char* key, const json& with) {
         json arguments = {{"template", "debian"}, {"name", "web09"}};

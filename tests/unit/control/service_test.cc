@@ -161,9 +161,10 @@ TEST_F(ServiceTest, AnExportThatNobodyTakesDoesNotKeepTheDaemon) {
         EXPECT_FALSE(answer);
         io.stop();
     });
+    // The export begins, and the socket soon has no room for more.
     while (!live_.is_read)
-        io.run_one();  // the export has begun; the socket has no room for it
-    service.reset();   // ends it, and waits for that
+        io.poll();
+    service.reset();  // ends it, and waits for that
     io.run();
     client.join();
     EXPECT_TRUE(operations_->run("rm", {{"name", "web01"}}));
