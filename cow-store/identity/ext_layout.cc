@@ -15,13 +15,24 @@ constexpr std::uint64_t length_max = std::uint64_t{1} << 62;
 constexpr std::uint64_t descriptor_size_small = 32;  ///< without 64bit
 constexpr std::uint64_t descriptor_size_max = 1024;
 
-/// CRC-16 with the reflected polynomial 0xA001, continued from `crc`.
+/// CRC-16 with the reflected polynomial 0xA001, byte by byte: a clone with uninit_bg may hash
+/// megabytes.
+constexpr std::array<std::uint16_t, 256> make_crc16_table() {
+    std::array<std::uint16_t, 256> table{};
+    for (std::uint32_t byte = 0; byte < table.size(); ++byte) {
+        std::uint32_t state = byte;
+        for (int bit = 0; bit < 8; ++bit)
+            state = (state >> 1) ^ ((state & 1) != 0 ? 0xa001U : 0U);
+        table[byte] = static_cast<std::uint16_t>(state);
+    }
+    return table;
+}
+constexpr std::array<std::uint16_t, 256> crc16_table = make_crc16_table();
+
 std::uint16_t crc16_update(std::uint16_t crc, Bytes bytes) {
     std::uint32_t state = crc;
     for (const std::byte byte : bytes) {
-        state ^= std::to_integer<std::uint32_t>(byte);
-        for (int bit = 0; bit < 8; ++bit)
-            state = (state >> 1) ^ ((state & 1) != 0 ? 0xa001U : 0U);
+        state = (state >> 8) ^ crc16_table[(state ^ std::to_integer<std::uint32_t>(byte)) & 0xff];
     }
     return static_cast<std::uint16_t>(state);
 }

@@ -31,19 +31,20 @@ std::string hex8(std::uint32_t value) {
 }
 
 Result<void> append_logical_partitions(const Window& disk, std::uint64_t extended_begin,
-                                       std::vector<Partition>& partitions) {
+                                       PartitionTable& into) {
     std::uint64_t record = extended_begin;
     for (std::uint32_t i = 0; i < logical_partitions_max; ++i) {
         if (!disk.contains(record, sizeof(Mbr))) return {};
         const Result<Mbr> table = disk.read_struct<Mbr>(record);
         if (!table) return table.error();
         if (table->magic.get() != mbr_magic) return {};
+        into.boot_records.push_back({.number = 0, .begin = record, .length = sizeof(Mbr)});
         // The first entry counts from its own record, the link from the extended partition.
         const MbrEntry& logical = table->entries[0];
         if (logical.type != 0 && is_plausible(logical)) {
-            partitions.push_back({.number = first_logical_number + i,
-                                  .begin = record + logical.first_lba.get() * sector_size,
-                                  .length = logical.block_count.get() * sector_size});
+            into.partitions.push_back({.number = first_logical_number + i,
+                                       .begin = record + logical.first_lba.get() * sector_size,
+                                       .length = logical.block_count.get() * sector_size});
         }
         const MbrEntry& link = table->entries[1];
         if (!is_extended(link.type) || link.first_lba.get() == 0) return {};
@@ -89,7 +90,8 @@ Result<std::optional<Mbr>> read_mbr(const Window& disk) {
 }
 
 Result<PartitionTable> examine_mbr(const Window& disk, const Mbr& mbr) {
-    PartitionTable table{.structure = structure_of(disk, mbr), .partitions = {}};
+    PartitionTable table{
+        .structure = structure_of(disk, mbr), .partitions = {}, .boot_records = {}};
     for (std::uint32_t i = 0; i < mbr.entries.size(); ++i) {
         const MbrEntry& entry = mbr.entries[i];
         if (entry.type == 0) continue;
@@ -99,7 +101,7 @@ Result<PartitionTable> examine_mbr(const Window& disk, const Mbr& mbr) {
                 {.number = i + 1, .begin = begin, .length = entry.block_count.get() * sector_size});
             continue;
         }
-        const Result<void> done = append_logical_partitions(disk, begin, table.partitions);
+        const Result<void> done = append_logical_partitions(disk, begin, table);
         if (!done) return done.error();
     }
     return table;

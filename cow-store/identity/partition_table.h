@@ -18,7 +18,10 @@ struct Partition {
 struct PartitionTable {
     Structure structure;
     std::vector<Partition> partitions;  ///< none when the table cannot be believed
-    std::uint32_t block_size = 512;     ///< logical, bytes
+    /// Extended boot records, as partitions of one block with number 0: who lies over them would
+    /// change the table.
+    std::vector<Partition> boot_records;
+    std::uint32_t block_size = 512;  ///< logical, bytes
 };
 
 }  // namespace cowtgt::identity

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string>
 
@@ -31,7 +32,9 @@ Result<std::optional<Structure>> examine_content(const Window& window, const std
 }
 
 /// Numbers of partitions that share a byte with another, as an MBR can say it by mistake.
-std::vector<std::uint32_t> overlapping(std::vector<Partition> partitions) {
+std::vector<std::uint32_t> overlapping(const PartitionTable& table) {
+    std::vector<Partition> partitions = table.partitions;
+    std::ranges::copy(table.boot_records, std::back_inserter(partitions));
     std::ranges::sort(partitions, {}, &Partition::begin);
     std::vector<std::uint32_t> numbers;
     const Partition* furthest = nullptr;
@@ -49,7 +52,7 @@ std::vector<std::uint32_t> overlapping(std::vector<Partition> partitions) {
 
 Result<void> examine_partitions(const BlockSource& image, const PartitionTable& table,
                                 std::vector<Structure>& structures) {
-    const std::vector<std::uint32_t> shared = overlapping(table.partitions);
+    const std::vector<std::uint32_t> shared = overlapping(table);
     for (const Partition& partition : table.partitions) {
         const Window window(image, partition.begin, partition.length);
         Result<std::optional<Structure>> found =

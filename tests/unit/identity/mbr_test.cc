@@ -71,6 +71,15 @@ TEST_F(Mbr, FileSystemsOfOverlappingPartitionsAreKept) {
               "its partition overlaps another: repair the partition table");
 }
 
+TEST_F(Mbr, FileSystemOverABootRecordIsKept) {
+    write_entry(image_, 0, 1, 0x05, 2048 + 100, 1000);  // in the middle of partition 1
+    write_entry(image_, (2048 + 100) * 512, 0, 0x83, 190000, 10);
+    const Recipe recipe = examine_image(image_);
+    ASSERT_EQ(recipe.structures.size(), 2U);
+    EXPECT_EQ(recipe.structures[1].kept_because,
+              "its partition overlaps another: repair the partition table");
+}
+
 TEST_F(Mbr, BootSectorOfAFileSystemIsNoTable) {
     image_.write(446, std::vector<std::byte>(64));
     EXPECT_TRUE(examine_image(image_).structures.empty());
