@@ -117,6 +117,7 @@ void add_templates(CLI::App& app, Invocation& invocation, Words& words) {
     CLI::App* group = app.add_subcommand("template", "import and look after templates");
     group->require_subcommand(1);
     group->fallthrough();
+    group->footer("Each has help of its own: cowtgt template import --help");
     const auto ref_argument = [&words] { return json{{"template", words.source}}; };
 
     CLI::App* import = add_command(
@@ -218,6 +219,7 @@ void add_export(CLI::App& app, Invocation& invocation, Words& words) {
     CLI::App* group = app.add_subcommand("export", "write out what others can use");
     group->require_subcommand(1);
     group->fallthrough();
+    group->footer("Example:\n  cowtgt export raw web01 web01.raw");
     CLI::App* raw = add_command(
         *group, invocation, "raw", "write the disk of an instance or a template as a raw image",
         "Examples:\n  cowtgt export raw web01 web01.raw\n"
