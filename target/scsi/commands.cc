@@ -1,5 +1,7 @@
 #include "target/scsi/commands.h"
 
+#include <bit>
+
 #include "target/scsi/block_commands.h"
 #include "target/scsi/inquiry.h"
 #include "target/scsi/mode_pages.h"
@@ -618,7 +620,29 @@ constexpr std::array<Place, 256> make_places() {
 }
 constexpr std::array<Place, 256> places = make_places();
 
+/// The complement of each row's usage, as two words so that a CDB is judged in two operations.
+/// Byte order does not matter: both sides are taken from memory alike.
+using CdbWords = std::array<std::uint64_t, 2>;
+constexpr std::array<CdbWords, commands.size()> make_unused_bits() {
+    std::array<CdbWords, commands.size()> all{};
+    for (std::size_t i = 0; i < commands.size(); ++i) {
+        std::array<std::uint8_t, 16> unused{};
+        for (std::size_t at = 1; at < commands[i].length; ++at) {
+            unused[at] = static_cast<std::uint8_t>(~commands[i].usage[at]);
+        }
+        all[i] = std::bit_cast<CdbWords>(unused);
+    }
+    return all;
+}
+constexpr std::array<CdbWords, commands.size()> unused_bits = make_unused_bits();
+
 }  // namespace
+
+bool has_unused_bits(const CommandRow& row, const std::array<std::uint8_t, 16>& cdb) {
+    const CdbWords& unused = unused_bits[static_cast<std::size_t>(&row - commands.data())];
+    const auto words = std::bit_cast<CdbWords>(cdb);
+    return ((words[0] & unused[0]) | (words[1] & unused[1])) != 0;
+}
 
 std::span<const CommandRow> all_commands() {
     return commands;

@@ -50,6 +50,9 @@ struct CommandRow {
 std::span<const CommandRow> all_commands();
 /// The rows with this operation code; empty if there is none.
 std::span<const CommandRow> commands_with(std::uint8_t operation_code);
+/// True if the CDB has bits that its row does not use; the operation code and what lies behind the
+/// CDB's length are not looked at.
+bool has_unused_bits(const CommandRow& row, const std::array<std::uint8_t, 16>& cdb);
 inline bool is_offered(const Unit& unit, const CommandRow& row) {
     return row.offered == Offered::always || unit.config.thin;
 }

@@ -21,11 +21,7 @@ namespace {
 
 /// The first bit of the CDB that its row does not use, as INVALID FIELD IN CDB.
 std::optional<Done> check_usage(const Unit& unit, const Command& command, const CommandRow& row) {
-    std::uint8_t found = 0;
-    for (std::size_t i = 1; i < row.length; ++i) {
-        found |= static_cast<std::uint8_t>(command.cdb[i] & ~row.usage[i]);
-    }
-    if (found == 0) return std::nullopt;
+    if (!has_unused_bits(row, command.cdb)) return std::nullopt;
     for (std::size_t i = 1; i < row.length; ++i) {
         const auto wrong = static_cast<std::uint8_t>(command.cdb[i] & ~row.usage[i]);
         if (wrong == 0) continue;

@@ -63,7 +63,7 @@ struct Command {
 
 /// What the executor must provide before start().
 struct Admitted {
-    std::uint32_t buffer_bytes = 0;    ///< memory the command needs, 0 for none
+    std::uint32_t buffer_bytes = 0;    ///< <= transfer_length_max; 0 for none
     std::uint32_t data_out_bytes = 0;  ///< Data-Out the command wants, <= buffer_bytes
 };
 /// Run this on the medium, then call resume with its outcome. The data lies at buffer_offset in
@@ -76,8 +76,8 @@ struct BlockStep {
     std::uint32_t buffer_offset = 0;
 };
 /// Before the next step nobody else may write these blocks, and writes in flight to them have
-/// ended; held until Done (COMPARE AND WRITE, ORWRITE, sub-steps of WRITE SAME). resume() is
-/// called with a good outcome once that holds.
+/// ended; held until Done (COMPARE AND WRITE, ORWRITE, WRITE ATOMIC). resume() is called with a
+/// good outcome once that holds.
 struct ExclusiveStep {
     Lba first_block;
     BlockCount block_count;
@@ -111,7 +111,8 @@ public:
 
     /// A new nexus starts with POWER ON, RESET, OR BUS DEVICE RESET OCCURRED (29h/00h).
     NexusId add_nexus(const NexusInfo& info);
-    /// I_T nexus loss: reservations that end with it end.
+    /// I_T nexus loss: reservations that end with it end. Commands of the nexus may still be
+    /// resumed, but no more admitted or started.
     void remove_nexus(NexusId nexus);
 
     /// Decodes and judges the CDB: unknown, reserved bits, unit attention, reservation, range.

@@ -20,8 +20,8 @@ using namespace cowtgt;
 using namespace cowtgt::scsi;
 
 constexpr std::uint32_t block_size = 512;
-constexpr std::uint64_t block_count = 2048;
-constexpr std::uint32_t transfer_length_max = 256U << 10;
+constexpr std::uint64_t block_count = 512;
+constexpr std::uint32_t transfer_length_max = 128U << 10;
 constexpr std::size_t steps_max = 10'000;
 
 // Bits of the control byte.
