@@ -44,10 +44,10 @@ std::size_t terminal_columns() {
 
 std::string progress_text(std::string_view what, std::uint64_t done, std::uint64_t total,
                           std::chrono::milliseconds elapsed) {
+    if (total != 0) done = std::min(done, total);
     std::string text(what);
     text += "  " + config::short_size(done);
     if (total != 0) {
-        done = std::min(done, total);
         text += " of " + config::short_size(total) + "  " + bar_of(done, total) + " " +
                 std::to_string(static_cast<int>(100.0 * static_cast<double>(done) /
                                                 static_cast<double>(total))) +

@@ -28,7 +28,7 @@ std::string text(const json& object, std::string_view key) {
 
 std::uint64_t number(const json& object, std::string_view key) {
     const json& value = at(object, key);
-    return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
+    return value.is_number_integer() && value >= 0 ? value.get<std::uint64_t>() : 0;
 }
 
 std::string size(const json& object, std::string_view key) {
