@@ -264,6 +264,7 @@ void Connection::set_owner(ConnectionOwner& owner) {
 
 std::size_t Connection::receive(Bytes in) {
     Bytes rest = in;
+    state_->end_direct_receive();
     state_->read(rest);
     return in.size() - rest.size();
 }
@@ -274,20 +275,27 @@ bool Connection::takes_input() const {
 
 MutableBytes Connection::direct_receive_window() {
     State& state = *state_;
+    state.end_direct_receive();
     if (!state.takes_input() || state.sink_.kind != State::Sink::Kind::task) return {};
     const MutableBytes buffer = state.sink_.task->buffer;
     if (state.sink_.offset >= buffer.size()) return {};
     const std::size_t fits =
         std::min<std::size_t>(state.reader_.payload_left(), buffer.size() - state.sink_.offset);
-    return buffer.subspan(state.sink_.offset, fits);
+    if (fits == 0) return {};
+    state.direct_task_ = state.sink_.task;
+    state.direct_window_ = buffer.subspan(state.sink_.offset, fits);
+    return state.direct_window_;
 }
 
 void Connection::received_directly(std::size_t byte_count) {
     State& state = *state_;
-    const MutableBytes window = direct_receive_window();
-    CHECK(byte_count <= window.size());
-    state.reader_.take_payload(window.first(byte_count));
-    state.sink_.offset += static_cast<std::uint32_t>(byte_count);
+    CHECK(byte_count <= state.direct_window_.size());
+    // The digest needs the bytes even if the task has ended meanwhile.
+    if (byte_count > 0) state.reader_.take_payload(state.direct_window_.first(byte_count));
+    if (state.sink_.kind == State::Sink::Kind::task) {
+        state.sink_.offset += static_cast<std::uint32_t>(byte_count);
+    }
+    state.end_direct_receive();
     Bytes nothing;
     state.read(nothing);  // the PDU may be complete by now
 }
@@ -309,6 +317,7 @@ void Connection::transport_lost() {
     State& state = *state_;
     state.closed_ = true;
     state.output_.clear();
+    state.end_direct_receive();
     if (state.state_ != ConnectionState::free && state.state_ != ConnectionState::cleanup_wait) {
         state.enter(ConnectionEvent::transport_lost);
     }
@@ -319,10 +328,13 @@ void Connection::transport_lost() {
 }
 
 void Connection::for_each_task(void (*visit)(void* context, ScsiTask&), void* context) {
-    TaskTable& tasks = state_->tasks_;
+    State& state = *state_;
+    TaskTable& tasks = state.tasks_;
     for (std::size_t i = 0; i < tasks.index_end(); ++i) {
         Task* task = tasks.at(i);
-        if (task != nullptr && task->known_to_owner) visit(context, *task);
+        if (task == nullptr || !task->known_to_owner) continue;
+        const bool has_ended = state.direct_task_finished_ && task == state.direct_task_;
+        if (!has_ended) visit(context, *task);
     }
 }
 

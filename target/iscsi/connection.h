@@ -207,7 +207,11 @@ public:
     bool takes_input() const;
     /// Where the next bytes of the stream may be received directly (the rest of a Data-Out segment
     /// that goes into a task's buffer, digest off or on); empty when the parser wants them first.
-    /// received_directly(n) says that n bytes were put there.
+    /// received_directly(n) says that n bytes were put there, 0 that the window is not used.
+    /// The buffer behind the window stays: a task that ends meanwhile (aborted by another session)
+    /// gets its task_finished only with the next call of received_directly, receive,
+    /// direct_receive_window or transport_lost. No such call may come while the kernel still
+    /// writes into the window.
     MutableBytes direct_receive_window();
     void received_directly(std::size_t byte_count);
 
@@ -230,7 +234,7 @@ public:
     void receive_data_out(ScsiTask& task, MutableBytes buffer);
     /// Queues Data-In and status. Without data_in the status goes in a SCSI Response; with GOOD
     /// status and no sense it is folded into the last Data-In. Data-Out that still arrives is
-    /// dropped.
+    /// dropped. Ignored for a task that the transport has ended by itself.
     void complete(ScsiTask& task, const ScsiResponse& response);
     void answer_task_management(const TaskManagementRequest& request,
                                 TaskFunctionResponse response);
@@ -243,7 +247,8 @@ public:
     /// The transport is gone: every task ends with task_finished, nothing is sent any more.
     void transport_lost();
 
-    /// Visits every task that has been received and not finished.
+    /// Visits every task that has been received and not finished, those among them whose answer is
+    /// queued. The visitor may complete and abort tasks.
     void for_each_task(void (*visit)(void* context, ScsiTask&), void* context);
 
     bool in_full_feature_phase() const;

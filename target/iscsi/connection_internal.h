@@ -66,6 +66,8 @@ struct Connection::State {
     void queue_answer(Task& task);
     void detach(Task& task);
     void finish(Task& task);
+    void release(Task& task);
+    void end_direct_receive();
 
     // data_out.cc
     void begin_data_out();
@@ -117,8 +119,11 @@ struct Connection::State {
 
     PduReader reader_;
     Sink sink_;
-    bool ignored_ = false;            // the PDU in progress has no effect any more
-    std::vector<std::byte> segment_;  // of the PDU in progress, if it is collected
+    MutableBytes direct_window_;         // given out and perhaps being received into
+    Task* direct_task_ = nullptr;        // whose buffer that is; not released meanwhile
+    bool direct_task_finished_ = false;  // it ended meanwhile
+    bool ignored_ = false;               // the PDU in progress has no effect any more
+    std::vector<std::byte> segment_;     // of the PDU in progress, if it is collected
     Numbering numbering_;
     TaskTable tasks_;
     OutputQueue output_;

@@ -191,7 +191,9 @@ void Connection::complete(ScsiTask& task, const ScsiResponse& response) {
 }
 
 void Connection::State::complete(Task& task, const ScsiResponse& response) {
-    CHECK(task.in_use && !task.answered);
+    CHECK(task.in_use);
+    if (task.answered && task.failure) return;  // ended by the transport, its answer is under way
+    CHECK(!task.answered);
     if (task.aborted || closed_) {
         finish(task);
         return;
@@ -232,10 +234,25 @@ void Connection::State::detach(Task& task) {
 
 void Connection::State::finish(Task& task) {
     detach(task);
-    if (!task.answered) tasks_.forget_tag(task);
+    if (!std::exchange(task.answered, true)) tasks_.forget_tag(task);
     if (std::exchange(task.has_window_slot, false)) numbering_.give_slot_back();
+    if (direct_task_ == &task) {
+        direct_task_finished_ = true;  // its buffer may be written to by the transport just now
+        return;
+    }
+    release(task);
+}
+
+void Connection::State::release(Task& task) {
     if (task.known_to_owner) owner_->task_finished(self_, task);
     tasks_.release(task);
+}
+
+/// The transport has let go of the window that direct_receive_window() gave it.
+void Connection::State::end_direct_receive() {
+    direct_window_ = {};
+    Task* task = std::exchange(direct_task_, nullptr);
+    if (std::exchange(direct_task_finished_, false)) release(*task);
 }
 
 void Connection::State::end_task_management() {

@@ -414,6 +414,50 @@ TEST_P(DataOutTest, ATaskMayEndInTheMiddleOfItsDataSegment) {
     EXPECT_EQ(memory(512), data.substr(0, 100) + std::string(412, '\0'));
 }
 
+TEST_P(DataOutTest, ACommandThatTheTransportEndedMayStillBeAborted) {
+    log_in("Yes", "No");
+    const ScsiCommand command = write_of(512);
+    const std::uint32_t tag = r2t_of(script.send(command)).target_transfer_tag.get();
+    DataOut pdu = data_out(command, tag, 1, 0, flag_final);
+    script.connection.receive(bytes_of_struct(pdu));
+    script.connection.for_each_task(
+        [](void* context, ScsiTask& task) {
+            task.aborted = true;
+            static_cast<Connection*>(context)->complete(task, {});
+        },
+        &script.connection);
+    const auto answers = script.output();
+    ASSERT_EQ(answers.size(), 1U);
+    expect_failure(answers[0], 0x0c0d);
+    EXPECT_EQ(script.owner.finished, 1U);
+}
+
+// Another session aborts the task while the kernel still writes into its buffer.
+TEST_P(DataOutTest, ABufferOutlivesItsTaskWhileItIsReceivedInto) {
+    log_in("Yes", "No", "CRC32C");
+    const ScsiCommand command = write_of(512);
+    const std::uint32_t tag = r2t_of(script.send(command)).target_transfer_tag.get();
+    DataOut pdu = data_out(command, tag, 0, 0, flag_final);
+    pdu.data_segment_length.set(512);
+    const std::vector<std::byte> bytes =
+        script.wire(bytes_of_struct(pdu), bytes_of(view.substr(0, 512)));
+    script.connection.receive(Bytes(bytes).first(48));
+    const MutableBytes window = script.connection.direct_receive_window();
+    ASSERT_EQ(window.size(), 512U);
+    ScsiTask* task = nullptr;
+    script.connection.for_each_task(
+        [](void* context, ScsiTask& found) { *static_cast<ScsiTask**>(context) = &found; }, &task);
+    task->aborted = true;
+    script.connection.complete(*task, {});
+    EXPECT_EQ(script.owner.finished, 0U);
+    std::copy_n(bytes.begin() + 48, 512, window.begin());
+    script.connection.received_directly(512);
+    EXPECT_EQ(script.owner.finished, 1U);
+    EXPECT_TRUE(script.send_bytes(Bytes(bytes).subspan(560)).empty());
+    EXPECT_TRUE(script.owner.closes.empty());
+    EXPECT_TRUE(script.connection.takes_input());
+}
+
 TEST_P(DataOutTest, TransportLossEndsAHalfReceivedWrite) {
     log_in("Yes", "No");
     const ScsiCommand command = write_of(512);
