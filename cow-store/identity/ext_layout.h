@@ -42,8 +42,8 @@ inline constexpr std::uint32_t ro_compat_known = 0x1f77f;
 /// Copies of the superblock that are patched at a clone; reached only without sparse_super.
 inline constexpr std::uint64_t superblock_copies_max = 1024;
 /// Groups whose descriptors are rewritten at a clone; only uninit_bg needs it. With blocks of
-/// 4 KiB this is a file system of 1 TiB.
-inline constexpr std::uint64_t uninit_bg_groups_max = 8192;
+/// 4 KiB this is a file system of 256 GiB, and about 500 clusters to a clone.
+inline constexpr std::uint64_t uninit_bg_groups_max = 2048;
 
 struct Superblock {
     le32 s_inodes_count;
