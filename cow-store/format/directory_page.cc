@@ -21,10 +21,9 @@ void encode_directory_page(MutableBytes page, std::uint64_t generation,
                            std::span<const PageEntry> entries, const PagePointer& next) {
     CHECK(page.size() == unit_size && entries.size() <= entries_per_directory_page);
     std::memset(page.data(), 0, page.size());
-    const DiskDirectoryPage head{directory_magic, static_cast<std::uint16_t>(entries.size()),
-                                 0,               generation,
-                                 next.unit,       0,
-                                 next.checksum};
+    const DiskDirectoryPage head{
+        directory_magic, static_cast<std::uint16_t>(entries.size()), 0, generation, next.unit, 0,
+        next.checksum};
     std::memcpy(page.data(), &head, sizeof head);
     std::byte* at = page.data() + sizeof head;
     for (const PageEntry& entry : entries) {

@@ -28,8 +28,8 @@ struct DiskDirectoryPage {
     std::array<std::uint8_t, 4> magic;  ///< "mapd"
     le16 entry_count;
     le16 reserved_6;
-    le64 generation;     ///< of the superblock that first names the page
-    le32 next_unit;      ///< 0: this is the last one
+    le64 generation;  ///< of the superblock that first names the page
+    le32 next_unit;   ///< 0: this is the last one
     le32 reserved_20;
     le64 next_checksum;
 };

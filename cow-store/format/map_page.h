@@ -34,8 +34,8 @@ enum class PageForm : std::uint32_t {
 struct DiskPackedPage {
     std::array<std::uint8_t, 4> magic;  ///< "mapp"
     le16 leaf_count;
-    le16 used_bytes;                    ///< with this head
-    le64 generation;                    ///< of the superblock that first names the page
+    le16 used_bytes;  ///< with this head
+    le64 generation;  ///< of the superblock that first names the page
 };
 static_assert(sizeof(DiskPackedPage) == 16 && alignof(DiskPackedPage) == 1);
 
@@ -52,7 +52,8 @@ struct DiskRun {
 };
 static_assert(sizeof(DiskRun) == 8 && alignof(DiskRun) == 1);
 
-inline constexpr std::uint32_t packed_page_capacity = unit_size - sizeof(DiskPackedPage);  ///< bytes
+inline constexpr std::uint32_t packed_page_capacity =
+    unit_size - sizeof(DiskPackedPage);  ///< bytes
 /// A leaf with more runs is stored dense.
 inline constexpr std::uint32_t packed_runs_max =
     (packed_page_capacity - sizeof(DiskLeaf)) / sizeof(DiskRun);

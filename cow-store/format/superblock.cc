@@ -115,9 +115,8 @@ Result<Superblock> decode_superblock(Bytes unit) {
     s.directory = {disk.directory_unit.get(), disk.directory_checksum.get()};
     s.boot_id.bytes = disk.boot_id;
     s.inode = disk.inode.get();
-    s.ring = {disk.ring_unit.get(),      disk.ring_units.get(),
-              disk.ring_head.get(),      disk.epoch.get(),
-              disk.first_sequence.get(), disk.previous_checksum.get()};
+    s.ring = {disk.ring_unit.get(), disk.ring_units.get(),     disk.ring_head.get(),
+              disk.epoch.get(),     disk.first_sequence.get(), disk.previous_checksum.get()};
     if (Result<void> sane = check_numbers(s); !sane) return sane.error();
     return s;
 }

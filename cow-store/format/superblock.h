@@ -22,13 +22,13 @@ inline constexpr std::uint64_t known_autoclear_features = 0;
 
 /// The superblock as it lies in a unit (FORMAT.md, "Superblock").
 struct DiskSuperblock {
-    std::array<std::uint8_t, 8> magic;     ///< "cowlayer"
-    le32 version;                          ///< format_version
-    le32 block_size;                       ///< bytes: 512 or 4096
+    std::array<std::uint8_t, 8> magic;  ///< "cowlayer"
+    le32 version;                       ///< format_version
+    le32 block_size;                    ///< bytes: 512 or 4096
     le64 incompatible_features, compatible_features, autoclear_features;
     std::array<std::uint8_t, 16> layer_uuid;
-    le64 generation;                       ///< of this superblock; rises with every one written
-    le64 virtual_size;                     ///< bytes
+    le64 generation;    ///< of this superblock; rises with every one written
+    le64 virtual_size;  ///< bytes
     std::array<std::uint8_t, 16> parent_uuid;
     le64 parent_content_id;
     le64 overlap_limit;                    ///< bytes
@@ -39,12 +39,12 @@ struct DiskSuperblock {
     le64 inode;                            ///< of the file when it was last opened; 0: unknown
     le32 ring_unit;                        ///< first unit of the journal ring; 0: no ring yet
     le32 ring_units;
-    le64 ring_head;                        ///< bytes from the ring's start to the first record
-    le64 epoch;                            ///< number of openings; older records are void
-    le64 first_sequence;                   ///< of the record at ring_head
-    le64 previous_checksum;                ///< that this record must carry
+    le64 ring_head;          ///< bytes from the ring's start to the first record
+    le64 epoch;              ///< number of openings; older records are void
+    le64 first_sequence;     ///< of the record at ring_head
+    le64 previous_checksum;  ///< that this record must carry
     std::array<std::uint8_t, 3904> reserved;
-    le64 checksum;                         ///< xxh3 of all bytes before it
+    le64 checksum;  ///< xxh3 of all bytes before it
 };
 static_assert(sizeof(DiskSuperblock) == unit_size && alignof(DiskSuperblock) == 1);
 static_assert(offsetof(DiskSuperblock, layer_uuid) == 40);

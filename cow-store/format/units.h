@@ -25,7 +25,9 @@ inline constexpr MapValue value_inherit = 0;
 inline constexpr MapValue value_zero = 1;
 inline constexpr UnitNumber first_data_unit = 2;
 
-constexpr bool is_data(MapValue value) { return value >= first_data_unit; }
+constexpr bool is_data(MapValue value) {
+    return value >= first_data_unit;
+}
 /// The value of the cluster `n` further on in a run that begins with `value`.
 constexpr MapValue value_after(MapValue value, std::uint32_t n) {
     return is_data(value) ? value + n : value;
@@ -38,6 +40,8 @@ struct UnitRun {
     friend bool operator==(const UnitRun&, const UnitRun&) = default;
 };
 
-constexpr std::uint64_t byte_offset(UnitNumber unit) { return std::uint64_t{unit} * unit_size; }
+constexpr std::uint64_t byte_offset(UnitNumber unit) {
+    return std::uint64_t{unit} * unit_size;
+}
 
 }  // namespace cowtgt

@@ -49,8 +49,7 @@ Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer
     const Bytes bytes = linear;
     const std::uint64_t salt = record_salt(layer, origin.epoch);
 
-    Replay replay{{}, origin.first_sequence};
-    std::uint64_t committed = origin.first_sequence - 1;
+    Replay replay{{}, origin.first_sequence - 1, origin.first_sequence};
     std::uint64_t previous = origin.previous_checksum;
     std::uint64_t at = 0;
     while (true) {
@@ -60,7 +59,7 @@ Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer
         }
         at += record_size(record->entries.size());
         previous = record->checksum;
-        committed = std::max(committed, record->committed);
+        replay.committed = std::max(replay.committed, record->committed);
         ++replay.next_sequence;
         replay.records.push_back(std::move(*record));
     }
@@ -76,7 +75,7 @@ Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer
     }
     if (scope == ReplayScope::committed_only) {
         std::erase_if(replay.records,
-                      [&](const Record& record) { return record.sequence > committed; });
+                      [&](const Record& record) { return record.sequence > replay.committed; });
     }
     return replay;
 }

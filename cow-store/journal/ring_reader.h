@@ -17,8 +17,9 @@ enum class ReplayScope {
 };
 
 struct Replay {
-    std::vector<Record> records;       ///< to be applied, in order
-    std::uint64_t next_sequence = 1;   ///< of the first record that nobody has written yet
+    std::vector<Record> records;      ///< to be applied, in order
+    std::uint64_t committed = 0;      ///< records up to this sequence count for ever
+    std::uint64_t next_sequence = 1;  ///< of the first record that nobody has written yet
 };
 
 /// Reads the records from the head on, as long as they follow each other.

@@ -25,7 +25,8 @@ RingWriter::RingWriter(const RingOrigin& origin, const Uuid& layer)
 std::uint32_t RingWriter::room_for_entries() const {
     const std::uint64_t unused = size_bytes() - used_bytes();
     if (unused < kept_for_commits + record_size(1)) return 0;
-    const std::uint64_t fit = (unused - kept_for_commits - record_size(0)) / sizeof(DiskRecordEntry);
+    const std::uint64_t fit =
+        (unused - kept_for_commits - record_size(0)) / sizeof(DiskRecordEntry);
     // A quarter of the ring at most, so that tiny rings still hold several records.
     const std::uint64_t fair =
         std::max<std::uint64_t>(1, size_bytes() / 4 / sizeof(DiskRecordEntry));
@@ -34,13 +35,15 @@ std::uint32_t RingWriter::room_for_entries() const {
 
 RingPieces RingWriter::tentative(std::span<const RecordEntry> entries) {
     CHECK(!entries.empty() && entries.size() <= room_for_entries());
-    return place({RecordKind::tentative, origin_.epoch, next_sequence_, confirmed_, previous_, 0, {}},
-                 entries);
+    return place(
+        {RecordKind::tentative, origin_.epoch, next_sequence_, confirmed_, previous_, 0, {}},
+        entries);
 }
 
 RingPieces RingWriter::commit(std::uint64_t committed) {
     CHECK(committed <= last_sequence() && used_bytes() + sizeof(DiskRecord) <= size_bytes());
-    return place({RecordKind::commit, origin_.epoch, next_sequence_, committed, previous_, 0, {}}, {});
+    return place({RecordKind::commit, origin_.epoch, next_sequence_, committed, previous_, 0, {}},
+                 {});
 }
 
 RingOrigin RingWriter::origin_at(const RingCut& cut) const {

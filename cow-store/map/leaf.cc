@@ -31,6 +31,18 @@ void append(std::vector<LeafRun>& runs, const LeafRun& run) {
     runs.push_back(run);
 }
 
+/// Puts `changed` in the place of [from, to).
+void splice(std::vector<LeafRun>& list, std::vector<LeafRun>::iterator from,
+            std::vector<LeafRun>::iterator to, const std::vector<LeafRun>& changed) {
+    const auto same = std::min(to - from, static_cast<std::ptrdiff_t>(changed.size()));
+    const auto at = std::copy_n(changed.begin(), same, from);
+    if (at != to) {
+        list.erase(at, to);
+    } else {
+        list.insert(at, changed.begin() + same, changed.end());
+    }
+}
+
 std::vector<LeafRun> runs_of(const DenseLeaf& values) {
     std::vector<LeafRun> runs;
     for (std::uint32_t i = 0; i < clusters_per_leaf; ++i) {
@@ -88,26 +100,41 @@ void Leaf::assign(std::uint32_t first, std::uint32_t count, MapValue value) {
 
 void Leaf::replace_runs(std::uint32_t first, std::uint32_t count, MapValue value) {
     const std::uint32_t end = first + count;
-    const std::span<const LeafRun> old = runs();
+    if (is_empty()) {
+        if (value != value_inherit) shape_ = make_run(first, end, value);
+        return;
+    }
+    if (const auto* single = std::get_if<LeafRun>(&shape_)) shape_ = Runs{*single};
+    Runs& list = std::get<Runs>(shape_);
+    // The runs that touch the new one, and one on each side that it may join.
+    const auto starts_after = [](std::uint32_t at, const LeafRun& run) { return at < run.start; };
+    auto from = std::upper_bound(list.begin(), list.end(), first, starts_after);
+    for (int step = 0; step < 2 && from != list.begin(); ++step) {
+        --from;
+    }
+    auto to = std::upper_bound(from, list.end(), end, starts_after);
+    if (to != list.end()) ++to;
+
     Runs changed;
-    changed.reserve(old.size() + 2);
-    const auto keep_part = [&changed](const LeafRun& run, std::uint32_t from, std::uint32_t to) {
-        if (from < to)
-            append(changed, make_run(from, to, value_after(run.value, from - run.start)));
+    changed.reserve(static_cast<std::size_t>(to - from) + 2);
+    const auto keep_part = [&changed](const LeafRun& run, std::uint32_t begin, std::uint32_t stop) {
+        if (begin < stop) {
+            append(changed, make_run(begin, stop, value_after(run.value, begin - run.start)));
+        }
     };
-    auto at = old.begin();
-    for (; at != old.end() && at->start < first; ++at) {
+    for (auto at = from; at != to; ++at) {
         keep_part(*at, at->start, std::min(end_of(*at), first));
-        if (end_of(*at) > end) break;  // it goes on behind the new run
     }
     append(changed, make_run(first, end, value));
-    for (; at != old.end(); ++at) {
+    for (auto at = from; at != to; ++at) {
         keep_part(*at, std::max<std::uint32_t>(at->start, end), end_of(*at));
     }
-    set_runs(std::move(changed));
+    splice(list, from, to, changed);
+    if (list.size() <= 1 || list.size() > packed_runs_max) set_runs(std::move(list));
 }
 
 void Leaf::set_runs(Runs runs) {
+    // `runs` may have been moved out of the shape that is replaced here.
     if (runs.empty()) {
         shape_ = std::monostate{};
     } else if (runs.size() == 1) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -88,8 +89,7 @@ Result<void> admit(const Superblock& superblock, const File& file, const OpenCon
     return {};
 }
 
-/// How strict count_space is. The map on disk of a layer that was not closed may name a unit twice:
-/// its pages are written while writes go on, and the journal says who has the unit now.
+/// Whether a unit may be claimed twice. Two maps have most of their units in common.
 enum class Claims { exclusive, shared };
 
 class SpaceCounter {
@@ -108,6 +108,21 @@ public:
             at += piece.count;
         }
     }
+    void claim_all(const Superblock& superblock, const MapOnDisk& on_disk, const ClusterMap& map) {
+        claim({0, superblock_units});
+        const RingOrigin& ring = superblock.ring;
+        if (ring.unit != 0) claim({ring.unit, ring.units});
+        for (const UnitNumber unit : on_disk.directory_units) {
+            claim({unit, 1});
+        }
+        for (const PageEntry& entry : on_disk.pages) {
+            claim({entry.page.unit, 1});
+        }
+        for (auto leaf = map.next_used_leaf(0); leaf && sound_;
+             leaf = map.next_used_leaf(*leaf + 1)) {
+            claim(*map.leaf(*leaf));
+        }
+    }
     bool sound() const { return sound_; }
     UnitAllocator take() { return std::move(allocator_); }
 
@@ -117,25 +132,15 @@ private:
     bool sound_ = true;
 };
 
+Error two_claims() {
+    return corrupt("map: a unit is named twice or lies beyond the end of the file");
+}
+
 /// The space that a map uses. corrupt when two things claim one unit or one lies beyond the file.
-Result<UnitAllocator> count_space(std::uint64_t file_bytes, const Superblock& superblock,
-                                  const MapOnDisk& on_disk, const ClusterMap& map, Claims claims) {
-    SpaceCounter counter(file_bytes, claims);
-    counter.claim({0, superblock_units});
-    if (superblock.ring.unit != 0) counter.claim({superblock.ring.unit, superblock.ring.units});
-    for (const UnitNumber unit : on_disk.directory_units) {
-        counter.claim({unit, 1});
-    }
-    for (const PageEntry& entry : on_disk.pages) {
-        counter.claim({entry.page.unit, 1});
-    }
-    for (auto leaf = map.next_used_leaf(0); leaf && counter.sound();
-         leaf = map.next_used_leaf(*leaf + 1)) {
-        counter.claim(*map.leaf(*leaf));
-    }
-    if (!counter.sound()) {
-        return corrupt("map: a unit is named twice or lies beyond the end of the file");
-    }
+Result<UnitAllocator> count_space(std::uint64_t file_bytes, const LayerState& state) {
+    SpaceCounter counter(file_bytes, Claims::exclusive);
+    counter.claim_all(state.superblock, state.on_disk, state.map);
+    if (!counter.sound()) return two_claims();
     return counter.take();
 }
 
@@ -225,24 +230,47 @@ private:
     std::vector<std::byte> page_;
 };
 
-/// Applies the records to the map. Units that they name are counted as used in `allocator`, beside
-/// those of the map on disk, since the recovery may have to begin again from there.
-Result<void> apply(const std::vector<Record>& records, ClusterMap& map, UnitAllocator& allocator) {
+Result<void> apply(std::span<const Record> records, ClusterMap& map) {
     for (const Record& record : records) {
         for (const RecordEntry& entry : record.entries) {
             const std::uint64_t end = std::uint64_t{entry.first_cluster} + entry.cluster_count;
             const bool sane = entry.cluster_count > 0 && end <= map.cluster_count() &&
                               entry.value != value_inherit;
-            if (!sane || (is_data(entry.value) &&
-                          !allocator.mark_used_again({entry.value, entry.cluster_count}))) {
+            if (!sane) {
                 return corrupt("journal: record " + std::to_string(record.sequence) +
-                               " names clusters or units that do not exist");
+                               " names clusters that do not exist");
             }
             map.assign(ClusterIndex{entry.first_cluster}, ClusterCount{entry.cluster_count},
                        entry.value);
         }
     }
     return {};
+}
+
+/// Brings the map up to date and finds the space that the recovery may write to: neither the
+/// result may need it nor what a second recovery would find after a power loss in this one, which
+/// is the map with the committed records alone.
+Result<UnitAllocator> replay_into(LayerState& state, const Replay& replay,
+                                  std::uint64_t file_bytes) {
+    const std::span<const Record> records = replay.records;
+    const auto first_tentative = std::ranges::find_if(
+        records, [&](const Record& record) { return record.sequence > replay.committed; });
+    const auto committed = static_cast<std::size_t>(first_tentative - records.begin());
+
+    SpaceCounter counter(file_bytes, Claims::shared);
+    if (Result<void> done = apply(records.first(committed), state.map); !done) {
+        return done.error();
+    }
+    counter.claim_all(state.superblock, state.on_disk, state.map);
+    if (Result<void> done = apply(records.subspan(committed), state.map); !done) {
+        return done.error();
+    }
+    counter.claim_all(state.superblock, state.on_disk, state.map);
+    // Before anything is written: what the journal made of the map must be sound.
+    SpaceCounter strict(file_bytes, Claims::exclusive);
+    strict.claim_all(state.superblock, state.on_disk, state.map);
+    if (!counter.sound() || !strict.sound()) return two_claims();
+    return counter.take();
 }
 
 Result<void> reserve_more(File& file, UnitAllocator& allocator) {
@@ -272,7 +300,7 @@ Result<MapOnDisk> write_map(File& file, ClusterMap& map, const MapOnDisk& before
 
 Result<Replay> read_journal(File& file, const Superblock& superblock, ReplayScope scope) {
     const RingOrigin& ring = superblock.ring;
-    if (ring.unit == 0) return Replay{{}, ring.first_sequence};
+    if (ring.unit == 0) return Replay{{}, ring.first_sequence - 1, ring.first_sequence};
     std::vector<std::byte> bytes(ring.size_bytes());
     if (Result<void> read = file.read_at(byte_offset(ring.unit), bytes); !read) {
         return read.error();
@@ -291,21 +319,17 @@ ReplayScope scope_of(const Superblock& superblock, const File& file, const OpenC
 
 /// Replays the journal of a layer that was not closed and makes the result durable.
 Result<void> recover(File& file, const OpenContext& context, LayerState& state) {
+    // What a dead process left in the page cache becomes durable, so that what this recovery sees
+    // as committed is so for a second one too.
+    if (Result<void> synced = file.sync_data(); !synced) return synced;
     const ReplayScope scope = scope_of(state.superblock, file, context);
     const Result<Replay> replay = read_journal(file, state.superblock, scope);
     if (!replay) return replay.error();
     const Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) return file_bytes.error();
-
-    if (Result<void> applied = apply(replay->records, state.map, state.allocator); !applied) {
-        return applied;
-    }
-    // Before anything is written: what the journal made of the map must be sound as well.
-    if (Result<UnitAllocator> sound =
-            count_space(*file_bytes, state.superblock, state.on_disk, state.map, Claims::exclusive);
-        !sound) {
-        return sound.error();
-    }
+    Result<UnitAllocator> allocator = replay_into(state, *replay, *file_bytes);
+    if (!allocator) return allocator.error();
+    state.allocator = std::move(*allocator);
     state.allocator.start();
 
     Superblock next = state.superblock;
@@ -313,7 +337,6 @@ Result<void> recover(File& file, const OpenContext& context, LayerState& state) 
     Result<MapOnDisk> written =
         write_map(file, state.map, state.on_disk, next.generation, state.allocator);
     if (!written) return written.error();
-    // Also makes durable what the requests of a dead process left in the page cache.
     if (Result<void> synced = file.sync_data(); !synced) return synced;
     next.phase = LayerPhase::clean;
     next.directory = written->directory;
@@ -350,19 +373,14 @@ Result<RecoveredLayer> open_layer(File& file, const OpenContext& context) {
     Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) return file_bytes.error();
 
-    const bool at_rest =
-        superblock.phase == LayerPhase::clean || superblock.phase == LayerPhase::sealed;
     ClusterMap map(cluster_count(superblock.virtual_size));
     Result<MapOnDisk> on_disk = MapLoader(file, *file_bytes, map).load(superblock.directory);
     if (!on_disk) return on_disk.error();
-    Result<UnitAllocator> allocator = count_space(*file_bytes, superblock, *on_disk, map,
-                                                  at_rest ? Claims::exclusive : Claims::shared);
-    if (!allocator) return allocator.error();
     auto state = std::make_unique<LayerState>(LayerState{superblock,
                                                          summary_of(superblock),
                                                          std::move(map),
                                                          std::move(*on_disk),
-                                                         std::move(*allocator),
+                                                         UnitAllocator(0),
                                                          context.boot_id,
                                                          file.inode(),
                                                          {}});
@@ -370,18 +388,14 @@ Result<RecoveredLayer> open_layer(File& file, const OpenContext& context) {
     if (superblock.phase != LayerPhase::sealed && !copies->agree()) {
         if (Result<void> done = finish_flip(file, *copies); !done) return done.error();
     }
-    if (at_rest) {
-        state->allocator.start();
-        return RecoveredLayer(std::move(state));
+    if (superblock.phase == LayerPhase::open || superblock.phase == LayerPhase::fenced) {
+        if (Result<void> recovered = recover(file, context, *state); !recovered) {
+            return recovered.error();
+        }
+        file_bytes = file.size();  // the recovery may have taken space
+        if (!file_bytes) return file_bytes.error();
     }
-    if (Result<void> recovered = recover(file, context, *state); !recovered) {
-        return recovered.error();
-    }
-    // What only the old state needed is free now.
-    file_bytes = file.size();
-    if (!file_bytes) return file_bytes.error();
-    allocator =
-        count_space(*file_bytes, state->superblock, state->on_disk, state->map, Claims::exclusive);
+    Result<UnitAllocator> allocator = count_space(*file_bytes, *state);
     if (!allocator) return allocator.error();
     state->allocator = std::move(*allocator);
     state->allocator.start();

@@ -53,7 +53,9 @@ World make_world(const HistoryOptions& options) {
     Random random(options.seed);
     const std::uint64_t virtual_size = 257 * leaf_bytes + 3 * 4096 + 5 * 512;
     World world{std::make_unique<File>(random()), nullptr,
-                DiskModel(make_windows(random, virtual_size)), virtual_size};
+                DiskModel(options.large ? std::vector<Window>{{4096, 5 << 18}}
+                                        : make_windows(random, virtual_size)),
+                virtual_size};
     LayerSpec spec;
     spec.uuid.bytes = {1, 2, 3, 4, static_cast<std::uint8_t>(options.seed)};
     spec.virtual_size = virtual_size;
@@ -123,7 +125,8 @@ public:
                       volume_options);
         volume.plant_bug(options_.sabotage);
         volume_ = &volume;
-        world_.layer->faults = options_.faults;
+        world_.layer->arm(options_.faults);
+        world_.layer->appends_left = options_.appends_before_failure;
         std::uint32_t left = options_.operations;
         while (left > 0 || !asked_.empty()) {
             if (left > 0 && asked_.size() < options_.queue_depth && below(random_, 2) == 0) {
@@ -214,6 +217,7 @@ private:
         const std::uint64_t sectors = window.length / sector_size;
         std::uint64_t first = below(random_, sectors);
         std::uint64_t count = 1 + below(random_, below(random_, 3) == 0 ? 56 : 9);
+        if (options_.large) count = 64;
         if (below(random_, 2) == 0) {  // whole clusters
             const std::uint64_t offset = (window.offset + first * sector_size) / 4096 * 4096;
             first = offset < window.offset ? 0 : (offset - window.offset) / sector_size;
@@ -263,8 +267,8 @@ HistoryResult run_history(World& world, const HistoryOptions& options) {
     return Player(world, options).play();
 }
 
-std::string recover_and_compare(World& world, CutKind kind) {
-    OpenContext context;
+std::string recover_and_compare(World& world, CutKind kind, const OpenContext& context_template) {
+    OpenContext context = context_template;
     context.boot_id = boot_id_of(world.boot);
     const Result<RecoveredLayer> layer = open_layer(*world.layer, context);
     if (!layer) return "cannot open: " + layer.error().message;

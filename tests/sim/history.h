@@ -21,6 +21,8 @@ struct HistoryOptions {
     bool with_base = true;
     Sabotage sabotage;
     std::vector<Fault> faults;
+    std::uint64_t appends_before_failure = ~std::uint64_t{0};
+    bool large = false;  ///< one window of 1.25 MiB and long writes, for full disks
     std::uint64_t capacity_bytes = ~std::uint64_t{0};
     DirectIoAlignment alignment;
 };
@@ -54,6 +56,7 @@ HistoryResult run_history(World& world, const HistoryOptions& options);
 
 /// Opens the layer as after the cut and compares every sector of the windows with the model, which
 /// then knows only what was read. Empty: all is well.
-std::string recover_and_compare(World& world, CutKind kind);
+std::string recover_and_compare(World& world, CutKind kind,
+                                const OpenContext& context_template = {});
 
 }  // namespace cowtgt::sim

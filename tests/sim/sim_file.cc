@@ -47,10 +47,16 @@ void File::step() {
     if (on_step) on_step();
 }
 
+void File::arm(std::vector<Fault> faults) {
+    faults_ = std::move(faults);
+    seen_ = {};
+}
+
 int File::injected(FileOperation::Kind kind) {
     const std::uint64_t number = seen_[static_cast<std::size_t>(kind)]++;
-    for (const Fault& fault : faults) {
+    for (const Fault& fault : faults_) {
         if (fault.kind == kind && number >= fault.after && number - fault.after < fault.times) {
+            ++faults_hit;
             return fault.os_errno;
         }
     }
@@ -159,6 +165,11 @@ bool File::read_now(std::uint64_t offset, MutableBytes into) {
 
 int File::append_now(std::uint64_t offset, Bytes from) {
     step();
+    if (appends_left == 0) {
+        ++faults_hit;
+        return EIO;
+    }
+    --appends_left;
     if (const int os_errno = claim(offset, from.size()); os_errno != 0) return os_errno;
     land(offset, from);
     return 0;

@@ -82,7 +82,10 @@ public:
     std::uint64_t allocated_bytes() const { return allocated_.size() * 4096; }
 
     std::function<void()> on_step;
-    std::vector<Fault> faults;
+    /// Counts operations from now on, and lets some of them fail.
+    void arm(std::vector<Fault> faults);
+    std::uint64_t faults_hit = 0;
+    std::uint64_t appends_left = ~std::uint64_t{0};    ///< append_now() fails after so many
     std::uint64_t capacity_bytes = ~std::uint64_t{0};  ///< of the host file system
     std::uint64_t inode_number = 17;
     DirectIoAlignment alignment_wanted;
@@ -115,6 +118,7 @@ private:
     int perform(Flight& flight);
 
     Random random_;
+    std::vector<Fault> faults_;
     Image current_, durable_;
     std::vector<Landed> landed_;
     std::uint64_t landed_count_ = 0;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <string>
 #include <utility>
 
@@ -134,34 +135,151 @@ TEST(VolumeSim, EveryCutOfRandomHistoriesKeepsThePromises) {
 }
 
 /// The simulator has to find each of these within a number of histories.
-std::string first_finding(const Sabotage& sabotage) {
+std::string first_finding(HistoryOptions (*options_for)(std::uint64_t seed),
+                          const Sabotage& sabotage) {
     for (std::uint64_t seed = 1; seed <= 300; ++seed) {
-        HistoryOptions options = random_options(seed);
-        options.operations = 80;
+        HistoryOptions options = options_for(seed);
         options.sabotage = sabotage;
-        const CutStatistics statistics = Cutter(options, 3).run();
+        const CutStatistics statistics = Cutter(options, options.large ? 7 : 3).run();
         if (!statistics.first_problem.empty()) return statistics.first_problem;
     }
     return {};
 }
 
+HistoryOptions longer(std::uint64_t seed) {
+    HistoryOptions options = random_options(seed);
+    options.operations = 80;
+    return options;
+}
+
+/// Hardly any space is free, so what is freed comes round again at once.
+HistoryOptions on_a_full_disk(std::uint64_t seed) {
+    HistoryOptions options = random_options(seed);
+    options.large = true;
+    options.operations = 160;
+    options.capacity_bytes = 1 << 20;
+    return options;
+}
+
 TEST(PlantedBug, RecordWrittenBeforeItsDataIsSynced) {
-    EXPECT_NE(first_finding({.commit_before_data_sync = true}), "");
+    EXPECT_NE(first_finding(longer, {.commit_before_data_sync = true}), "");
 }
 TEST(PlantedBug, FlushNamesWritesThatCameDuringItsSync) {
-    EXPECT_NE(first_finding({.name_records_after_sync = true}), "");
+    EXPECT_NE(first_finding(longer, {.name_records_after_sync = true}), "");
 }
 TEST(PlantedBug, FreedUnitsReusedAtOnce) {
-    EXPECT_NE(first_finding({.reuse_freed_units_at_once = true}), "");
+    EXPECT_NE(first_finding(longer, {.reuse_freed_units_at_once = true}), "");
 }
 TEST(PlantedBug, SuperblockFlipsBeforeThePagesAreDurable) {
-    EXPECT_NE(first_finding({.checkpoint_without_sync = true}), "");
+    EXPECT_NE(first_finding(longer, {.checkpoint_without_sync = true}), "");
 }
 TEST(PlantedBug, WriteAnsweredBeforeItsRecord) {
-    EXPECT_NE(first_finding({.answer_before_record = true}), "");
+    EXPECT_NE(first_finding(longer, {.answer_before_record = true}), "");
 }
 TEST(PlantedBug, OldPagesReusedBeforeTheFlip) {
-    EXPECT_NE(first_finding({.release_pages_before_flip = true}), "");
+    EXPECT_NE(first_finding(on_a_full_disk, {.release_pages_before_flip = true}), "");
+}
+
+/// A history with the n-th operation of one kind failing: nothing hangs, and the layer holds what
+/// it promised. False: there was no n-th operation.
+bool fail_one(std::uint64_t seed, const Fault& fault) {
+    HistoryOptions options = random_options(seed);
+    options.faults = {fault};
+    World world = make_world(options);
+    const HistoryResult result = run_history(world, options);
+    EXPECT_EQ(result.problem, "");
+    world.layer->arm({});
+    const bool failed = world.layer->faults_hit > 0;
+    if (fault.kind == FileOperation::Kind::sync_data) {
+        EXPECT_EQ(result.statistics.fenced, failed);
+        EXPECT_EQ(result.close_status, failed ? BlockStatus::fenced : BlockStatus::good);
+    }
+    if (!failed) {
+        EXPECT_EQ(result.answered_otherwise, 0U);
+    }
+    // A failed sync leaves the layer as a power loss would; any other failure is nothing but a
+    // failed request.
+    const CutKind rule = result.statistics.fenced ? CutKind::power_loss : CutKind::process_death;
+    OpenContext context;
+    context.accept_fenced = true;
+    EXPECT_EQ(recover_and_compare(world, rule, context), "");
+    return failed;
+}
+
+void fail_each(FileOperation::Kind kind, int os_errno, std::uint64_t times) {
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        std::uint64_t n = 0;
+        while (fail_one(seed, {kind, n, times, os_errno})) {
+            if (testing::Test::HasFailure()) {
+                FAIL() << "seed " << seed << ", operation " << n;
+            }
+            ++n;
+        }
+        EXPECT_GT(n, 0U);
+    }
+}
+
+TEST(Faults, EverySyncThatFailsFencesTheLayer) {
+    fail_each(FileOperation::Kind::sync_data, EIO, 1);
+}
+TEST(Faults, EveryWriteMayFail) {
+    fail_each(FileOperation::Kind::write, EIO, 1);
+}
+TEST(Faults, EveryWriteMayFindTheDiskFull) {
+    fail_each(FileOperation::Kind::write, ENOSPC, 1);
+}
+TEST(Faults, EveryReadMayFail) {
+    fail_each(FileOperation::Kind::read, EIO, 1);
+}
+TEST(Faults, EveryReservationMayFail) {
+    fail_each(FileOperation::Kind::allocate, ENOSPC, 1);
+}
+TEST(Faults, NoReservationEverWorks) {
+    fail_each(FileOperation::Kind::allocate, ENOSPC, 1000);
+}
+
+TEST(Faults, ARecordThatCannotBeAppendedFencesTheLayer) {
+    for (std::uint64_t n = 0;; ++n) {
+        SCOPED_TRACE(n);
+        HistoryOptions options = random_options(2);
+        options.appends_before_failure = n;
+        World world = make_world(options);
+        const HistoryResult result = run_history(world, options);
+        ASSERT_EQ(result.problem, "");
+        const bool failed = world.layer->faults_hit > 0;
+        EXPECT_EQ(result.statistics.fenced, failed);
+        OpenContext context;
+        context.accept_fenced = true;
+        ASSERT_EQ(recover_and_compare(world, CutKind::power_loss, context), "");
+        if (!failed) return;
+    }
+}
+
+TEST(Faults, AFencedLayerIsRefusedUntilSomebodyHasLooked) {
+    HistoryOptions options = random_options(1);
+    options.faults = {{FileOperation::Kind::sync_data, 6, 1, EIO}};
+    World world = make_world(options);
+    ASSERT_TRUE(run_history(world, options).statistics.fenced);
+    const Result<RecoveredLayer> layer =
+        open_layer(*world.layer, {boot_id_of(1), {}, false, false});
+    ASSERT_FALSE(layer);
+    EXPECT_EQ(layer.error().code, ErrorCode::refused);
+}
+
+TEST(FullDisk, OnlyWritesThatNeedSpaceFailAndEveryCutKeepsThePromises) {
+    std::uint64_t refused = 0;
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+        const HistoryOptions options = on_a_full_disk(seed);
+        const CutStatistics statistics = Cutter(options, 29).run();
+        ASSERT_EQ(statistics.first_problem, "");
+        World world = make_world(options);
+        const HistoryResult result = run_history(world, options);
+        ASSERT_EQ(result.problem, "");
+        EXPECT_EQ(result.close_status, BlockStatus::good);
+        EXPECT_FALSE(result.statistics.fenced);
+        refused += result.answered_otherwise;
+    }
+    EXPECT_GT(refused, 20U);
 }
 
 }  // namespace
