@@ -287,9 +287,8 @@ void Target::memory_granted(Execution& execution, MutableBytes buffer) {
     execution.command.data_out_received = wanted;
     if (execution.task->write && execution.command.expected_data_out != 0) {
         execution.stage = Execution::Stage::receiving;
-        // With nothing wanted the connection drops what comes and reports at once.
         execution.session->connection->receive_data_out(*execution.task, buffer.first(wanted));
-        return;
+        if (wanted != 0) return;  // otherwise the connection drops what comes and says no more
     }
     start(execution);
 }
