@@ -80,6 +80,22 @@ protected:
         return true;
     }
 
+    /// There, and whole.
+    bool has_whole_template(Store& store) const {
+        EXPECT_EQ(store.templates().value().size(), has_template(store) ? 1U : 0U);
+        if (!has_template(store)) return false;
+        EXPECT_EQ(
+            difference(export_of(store, {.name = "debian12", .version = 1, .tag = ""}), content_),
+            Difference{});
+        return true;
+    }
+
+    static Uuid layer_of(Store& store, const std::string& name) {
+        const auto opened = store.open_instance(name);
+        EXPECT_TRUE(opened) << message_of(opened);
+        return opened ? (*opened)->layer.summary().uuid : Uuid{};
+    }
+
     /// Runs the change in a child that kills itself before the given step. True: it was killed.
     bool kill_at(int step, const Change& change) const {
         const pid_t child = ::fork();
@@ -183,14 +199,7 @@ TEST_F(Kill, Import) {
                   ASSERT_TRUE(store.remove_template({.name = "debian12", .version = 0, .tag = ""}));
               },
           .make = [this](Store& store) { return import(store, image_); },
-          .is_made =
-              [this](Store& store) {
-                  EXPECT_EQ(store.templates().value().size(), has_template(store) ? 1U : 0U);
-                  if (!has_template(store)) return false;
-                  EXPECT_EQ(export_of(store, {.name = "debian12", .version = 1, .tag = ""}),
-                            content_);
-                  return true;
-              },
+          .is_made = [this](Store& store) { return has_whole_template(store); },
           .sentences = {"removed a half-made import of template debian12"}});
 }
 
@@ -222,7 +231,7 @@ TEST_F(Kill, RemoveTemplate) {
               [](Store& store) {
                   return store.remove_template({.name = "debian12", .version = 0, .tag = ""});
               },
-          .is_made = [](Store& store) { return !has_template(store); },
+          .is_made = [this](Store& store) { return !has_whole_template(store); },
           .sentences = {"finished the removal of template debian12"}});
 }
 
@@ -249,13 +258,13 @@ TEST_F(Kill, Reset) {
               [this, &before](Store& store) {
                   need_template(store);
                   need_instance(store, "web01");
-                  before = store.open_instance("web01").value()->layer.summary().uuid;
+                  before = layer_of(store, "web01");
               },
           .make = [](Store& store) { return store.reset_instance("web01"); },
           .is_made =
               [this, &before](Store& store) {
                   EXPECT_TRUE(is_whole(store, "web01"));
-                  return store.open_instance("web01").value()->layer.summary().uuid != before;
+                  return layer_of(store, "web01") != before;
               },
           .sentences = {"dropped an interrupted reset of instance web01, which keeps what it "
                         "has"}});
