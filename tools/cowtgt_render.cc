@@ -74,12 +74,15 @@ std::string where_and_kind(const json& item) {
     return label.empty() ? result : result + " (" + label + ")";
 }
 
-std::string render_identity(const json& items, bool of_instance) {
+/// A template has the values that are on its disk, an instance those before and after the clone.
+enum class IdentityOf { template_version, instance };
+
+std::string render_identity(const json& items, IdentityOf owner) {
     std::vector<std::vector<std::string>> rows;
     for (const json& item : items) {
         const std::string kept = text(item, "kept_because");
         const std::string note = text(item, "note");
-        if (of_instance) {
+        if (owner == IdentityOf::instance) {
             rows.push_back({"  ", where_and_kind(item), text(item, "old"),
                             kept.empty() ? "-> " + text(item, "new") : "kept: " + kept, note});
         } else {
@@ -172,7 +175,7 @@ std::string render_instance(const json& instance) {
                                  " since " + text(session, "since") + " (ISID " +
                                  text(session, "isid") + ")");
     }
-    return result + render_identity(at(instance, "identity"), true);
+    return result + render_identity(at(instance, "identity"), IdentityOf::instance);
 }
 
 std::string render_clone(const json& instance) {
@@ -208,7 +211,7 @@ std::string render_template(const json& info) {
     result += field("uuid", text(info, "uuid"));
     result += field("imported", text(info, "imported_at") + " from " + text(info, "source"));
     result += field("instances", or_dash(joined(at(info, "instances"), ", ")));
-    return result + render_identity(at(info, "identity"), false);
+    return result + render_identity(at(info, "identity"), IdentityOf::template_version);
 }
 
 std::string render_import(const json& info) {
@@ -216,7 +219,7 @@ std::string render_import(const json& info) {
                          size(info, "allocated_bytes") + " of data)\n";
     const std::string twin = text(info, "twin");
     if (!twin.empty()) result += "  note: " + twin + " has the same content\n";
-    return result + render_identity(at(info, "identity"), false);
+    return result + render_identity(at(info, "identity"), IdentityOf::template_version);
 }
 
 std::string render_status(const json& status) {

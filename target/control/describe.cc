@@ -17,7 +17,10 @@ namespace {
 
 using nlohmann::json;
 
-json describe_identity(const std::vector<store::IdentityItem>& items, bool of_instance) {
+/// A template has the values that are on its disk, an instance those before and after the clone.
+enum class IdentityOf { template_version, instance };
+
+json describe_identity(const std::vector<store::IdentityItem>& items, IdentityOf owner) {
     json list = json::array();
     for (const store::IdentityItem& item : items) {
         json entry = {{"where", item.where},
@@ -25,7 +28,7 @@ json describe_identity(const std::vector<store::IdentityItem>& items, bool of_in
                       {"label", item.label},
                       {"kept_because", item.kept_because},
                       {"note", item.note}};
-        if (of_instance) {
+        if (owner == IdentityOf::instance) {
             entry["old"] = item.old_value;
             entry["new"] = item.new_value.empty() ? item.old_value : item.new_value;
         } else {
@@ -113,7 +116,7 @@ json describe_template(const store::TemplateInfo& info) {
             {"imported_at", info.imported_at},
             {"source", info.source},
             {"uuid", to_string(info.uuid)},
-            {"identity", describe_identity(info.identity, false)},
+            {"identity", describe_identity(info.identity, IdentityOf::template_version)},
             {"instances", info.instances},
             {"damage", info.damage}};
 }
@@ -138,7 +141,7 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"block_size", info.block_size},
             {"uuid", to_string(info.uuid)},
             {"created_at", info.created_at},
-            {"identity", describe_identity(info.identity, true)},
+            {"identity", describe_identity(info.identity, IdentityOf::instance)},
             {"sessions", describe_sessions(sessions)},
             {"damage", info.damage}};
 }
