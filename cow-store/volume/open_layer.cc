@@ -298,9 +298,13 @@ Result<MapOnDisk> write_map(File& file, ClusterMap& map, const MapOnDisk& before
     }
 }
 
-Result<Replay> read_journal(File& file, const Superblock& superblock, ReplayScope scope) {
+Result<Replay> read_journal(File& file, std::uint64_t file_bytes, const Superblock& superblock,
+                            ReplayScope scope) {
     const RingOrigin& ring = superblock.ring;
     if (ring.unit == 0) return Replay{{}, ring.first_sequence - 1, ring.first_sequence};
+    if (byte_offset(ring.unit) + ring.size_bytes() > file_bytes) {
+        return corrupt("journal: the ring lies beyond the end of the file");
+    }
     std::vector<std::byte> bytes(ring.size_bytes());
     if (Result<void> read = file.read_at(byte_offset(ring.unit), bytes); !read) {
         return read.error();
@@ -322,11 +326,11 @@ Result<void> recover(File& file, const OpenContext& context, LayerState& state) 
     // What a dead process left in the page cache becomes durable, so that what this recovery sees
     // as committed is so for a second one too.
     if (Result<void> synced = file.sync_data(); !synced) return synced;
-    const ReplayScope scope = scope_of(state.superblock, file, context);
-    const Result<Replay> replay = read_journal(file, state.superblock, scope);
-    if (!replay) return replay.error();
     const Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) return file_bytes.error();
+    const ReplayScope scope = scope_of(state.superblock, file, context);
+    const Result<Replay> replay = read_journal(file, *file_bytes, state.superblock, scope);
+    if (!replay) return replay.error();
     Result<UnitAllocator> allocator = replay_into(state, *replay, *file_bytes);
     if (!allocator) return allocator.error();
     state.allocator = std::move(*allocator);

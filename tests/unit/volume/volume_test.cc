@@ -1,0 +1,242 @@
+#include "cow-store/volume/volume.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "cow-store/map/cluster_map.h"
+#include "tests/sim/history.h"
+
+namespace cowtgt {
+namespace {
+
+struct alignas(4096) Buffer {
+    std::array<std::byte, 64 * 1024> bytes{};
+};
+
+/// A volume over a simulated file, driven request by request.
+class Machine {
+public:
+    explicit Machine(std::uint64_t virtual_size, sim::File* base = nullptr,
+                     std::uint64_t base_size = 0)
+        : file(7), base_(base), base_size_(base_size) {
+        LayerSpec spec;
+        spec.uuid.bytes = {8};
+        spec.virtual_size = virtual_size;
+        spec.parent.overlap_limit = base_size;
+        EXPECT_TRUE(create_layer(file, spec));
+        open();
+    }
+
+    void open() {
+        OpenContext context;
+        context.boot_id = sim::boot_id_of(1);
+        Result<RecoveredLayer> layer = open_layer(file, context);
+        ASSERT_TRUE(layer) << layer.error().message;
+        volume = std::make_unique<Volume>(std::move(*layer), file, std::vector<SealedLayer>{},
+                                          BaseImage{base_, base_size_});
+    }
+
+    BlockOutcome run(BlockOperation operation, std::uint64_t first_block, std::uint64_t count,
+                     std::byte fill = std::byte{0}) {
+        BlockRequest request;
+        request.operation = operation;
+        request.first_block = Lba{first_block};
+        request.block_count = BlockCount{count};
+        if (operation == BlockOperation::read || operation == BlockOperation::write) {
+            request.data = MutableBytes(buffer->bytes).first(count * 512);
+        }
+        if (operation == BlockOperation::write) std::ranges::fill(request.data, fill);
+        struct Answer {
+            bool given = false;
+            BlockOutcome outcome;
+        } answer;
+        request.owner = &answer;
+        request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
+            *static_cast<Answer*>(done.owner) = {true, outcome};
+        };
+        volume->submit(request);
+        EXPECT_FALSE(answer.given);
+        turn_until([&] { return answer.given; });
+        return answer.outcome;
+    }
+    BlockStatus write(std::uint64_t block, std::uint64_t count, std::byte fill) {
+        return run(BlockOperation::write, block, count, fill).status;
+    }
+    std::byte first_byte(std::uint64_t block) {
+        EXPECT_EQ(run(BlockOperation::read, block, 1).status, BlockStatus::good);
+        return buffer->bytes[0];
+    }
+    BlockStatus close() {
+        BlockStatus status = BlockStatus::io_error;
+        bool closed = false;
+        volume->close([&](const BlockOutcome& outcome) {
+            status = outcome.status;
+            closed = true;
+        });
+        turn_until([&] { return closed; });
+        return status;
+    }
+    template <typename Done>
+    void turn_until(Done done) {
+        while (!done()) {
+            while (volume->run_ready()) {
+            }
+            if (done()) return;
+            if (!file.idle()) {
+                file.complete_one();
+            } else if (base_ != nullptr && !base_->idle()) {
+                base_->complete_one();
+            }
+        }
+    }
+
+    sim::File file;
+    sim::File* base_;
+    std::uint64_t base_size_;
+    std::unique_ptr<Volume> volume;
+    std::unique_ptr<Buffer> buffer = std::make_unique<Buffer>();
+};
+
+TEST(Volume, AnAlignedFirstWriteCopiesNothing) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 1 << 20);
+    const std::uint64_t before = base.steps;
+    EXPECT_EQ(machine.write(8, 8, std::byte{1}), BlockStatus::good);
+    EXPECT_EQ(base.steps, before);
+    EXPECT_EQ(machine.first_byte(7), std::byte{7});
+    EXPECT_EQ(machine.first_byte(8), std::byte{1});
+    EXPECT_EQ(machine.first_byte(16), std::byte{7});
+}
+
+TEST(Volume, AWriteOfOneSectorKeepsItsNeighbours) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 1 << 20);
+    EXPECT_EQ(machine.write(11, 1, std::byte{2}), BlockStatus::good);
+    EXPECT_EQ(machine.first_byte(10), std::byte{7});
+    EXPECT_EQ(machine.first_byte(11), std::byte{2});
+    EXPECT_EQ(machine.first_byte(12), std::byte{7});
+}
+
+TEST(Volume, BeyondTheOverlapLimitTheBaseDoesNotShowThrough) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 64 * 1024);
+    EXPECT_EQ(machine.first_byte(127), std::byte{7});
+    EXPECT_EQ(machine.first_byte(128), std::byte{0});
+    EXPECT_EQ(machine.volume->provisioning(Lba{128}, BlockCount{8}).state,
+              Provisioning::deallocated);
+    EXPECT_EQ(machine.volume->provisioning(Lba{0}, BlockCount{2048}).block_count.value, 128U);
+}
+
+TEST(Volume, ReadingNeverOpensTheLayer) {
+    Machine machine(1 << 20);
+    EXPECT_EQ(machine.first_byte(0), std::byte{0});
+    EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+    EXPECT_EQ(machine.file.allocated_bytes(), 2U * 4096);
+    EXPECT_EQ(inspect_layer(machine.file)->generation, 1U);
+}
+
+TEST(Volume, WhatIsWrittenIsThereAfterCloseAndOpen) {
+    Machine machine(64 << 20);
+    for (std::uint64_t i = 0; i < 500; ++i) {
+        ASSERT_EQ(machine.write(i * 37 % 1000 * 100, 8, static_cast<std::byte>(i)),
+                  BlockStatus::good);
+    }
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 0, 1600).status, BlockStatus::good);
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+    EXPECT_EQ(inspect_layer(machine.file)->phase, LayerPhase::clean);
+    machine.open();
+    for (std::uint64_t i = 0; i < 500; ++i) {
+        const std::uint64_t block = i * 37 % 1000 * 100;
+        EXPECT_EQ(machine.first_byte(block),
+                  block < 1600 ? std::byte{0} : static_cast<std::byte>(i));
+    }
+}
+
+/// Random first writes all over a 10 GiB disk take little more than their own space, and an
+/// overwrite takes nothing. (The figure counts preallocation, map and journal.)
+TEST(Volume, ScatteredFirstWritesTakeAtMostATenthMoreThanTheirSpace) {
+    constexpr std::uint64_t clusters = (std::uint64_t{10} << 30) / 4096;
+    constexpr std::uint64_t writes = 20'000;
+    Machine machine(clusters * 4096);
+    for (int pass = 0; pass < 2; ++pass) {
+        for (std::uint64_t i = 0; i < writes; ++i) {
+            const std::uint64_t cluster = i * 1'000'003 % clusters;
+            ASSERT_EQ(machine.write(cluster * 8, 8, std::byte{3}), BlockStatus::good);
+        }
+        EXPECT_LE(machine.file.allocated_bytes(), writes * 4096 * 11 / 10) << pass;
+    }
+    EXPECT_GT(machine.volume->statistics().checkpoints, 0U);
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+}
+
+TEST(Volume, AFullDiskFailsNewWritesOnlyAndSpaceThatReturnsIsUsed) {
+    Machine machine(64 << 20);
+    machine.file.capacity_bytes = 8 << 20;
+    std::uint64_t written = 0;
+    while (machine.write(written * 8, 8, std::byte{1}) == BlockStatus::good) {
+        ++written;
+    }
+    EXPECT_GT(written * 4096, 5U << 20);
+    EXPECT_EQ(machine.write(written * 8, 8, std::byte{1}), BlockStatus::out_of_space);
+    EXPECT_EQ(machine.write(0, 8, std::byte{2}), BlockStatus::good);  // overwrite
+    EXPECT_EQ(machine.first_byte(8), std::byte{1});
+    EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 800, 800).status, BlockStatus::good);
+    EXPECT_EQ(machine.write(written * 8, 8, std::byte{4}), BlockStatus::good);
+    while (machine.write(written * 8, 8, std::byte{1}) == BlockStatus::good) {
+        ++written;
+    }
+    machine.file.capacity_bytes = 64 << 20;
+    EXPECT_EQ(machine.write(written * 8, 8, std::byte{5}), BlockStatus::good);
+    EXPECT_FALSE(machine.volume->statistics().fenced);
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+}
+
+TEST(Volume, DeallocatedSpaceGoesBackToTheHost) {
+    Machine machine(256 << 20);
+    for (std::uint64_t at = 0; at < 100 << 20; at += 64 * 1024) {
+        ASSERT_EQ(machine.write(at / 512, 128, std::byte{6}), BlockStatus::good);
+    }
+    const std::uint64_t full = machine.file.allocated_bytes();
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 0, (100 << 20) / 512).status,
+              BlockStatus::good);
+    EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    for (int i = 0; i < 20; ++i) {
+        EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    }
+    EXPECT_LT(machine.file.allocated_bytes(), full / 2);
+    EXPECT_EQ(machine.volume->statistics().quarantined_bytes, 0U);
+    EXPECT_EQ(machine.first_byte(1000), std::byte{0});
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+    machine.open();
+    EXPECT_EQ(machine.write(0, 128, std::byte{1}), BlockStatus::good);
+}
+
+TEST(Volume, DeallocatingWhatWasNeverWrittenTakesNoMapSpace) {
+    Machine machine(std::uint64_t{1} << 40);
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 0, (std::uint64_t{1} << 40) / 512).status,
+              BlockStatus::good);
+    EXPECT_LT(machine.volume->statistics().map_memory_bytes, 16U * 1024);
+}
+
+TEST(Volume, AFlushWithoutNewSpaceIsOneSync) {
+    Machine machine(1 << 20);
+    ASSERT_EQ(machine.write(0, 8, std::byte{1}), BlockStatus::good);
+    ASSERT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    ASSERT_EQ(machine.write(0, 8, std::byte{2}), BlockStatus::good);
+    const std::uint64_t before = machine.file.steps;
+    ASSERT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    EXPECT_EQ(machine.file.steps - before, 2U);  // submitted and completed
+}
+
+}  // namespace
+}  // namespace cowtgt
