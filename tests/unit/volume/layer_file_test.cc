@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cow-store/map/cluster_map.h"
@@ -22,21 +26,23 @@ OpenContext same_kernel() {
     return {sim::boot_id_of(1), {}, false, false};
 }
 
-/// A layer that a process left open, with answered and flushed writes.
+/// A layer that a process left open at the end of a history, with answered and flushed writes, and
+/// what it may hold.
 sim::World left_open(std::uint64_t seed) {
     sim::HistoryOptions options;
     options.seed = seed;
     options.ring_bytes = 64 * 1024;  // no checkpoint on the way
     sim::World world = sim::make_world(options);
-    std::unique_ptr<sim::File> at_cut;
+    std::optional<sim::World> at_cut;
     world.layer->on_step = [&] {
-        if (world.layer->steps % 40 == 0) {
-            at_cut = world.layer->after_cut(sim::CutKind::process_death, 1);
+        if (world.layer->steps % 16 == 0 &&
+            inspect_layer(*world.layer)->phase == LayerPhase::open) {
+            at_cut = world.clone_with(world.layer->after_cut(sim::CutKind::process_death, 1));
         }
     };
     EXPECT_EQ(sim::run_history(world, options).problem, "");
-    world.layer->on_step = nullptr;
-    return world.clone_with(std::move(at_cut));
+    EXPECT_TRUE(at_cut.has_value());
+    return std::move(*at_cut);
 }
 
 TEST(CreateLayer, WhatIsInvalidIsRefused) {
