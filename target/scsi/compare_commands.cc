@@ -148,13 +148,19 @@ Admission admit_compare_and_write(Unit& unit, Command& command) {
     constexpr std::uint16_t length_byte = 13;
     const BlockRange range{cdb_field<8>(command, 2), command.cdb[length_byte], length_byte};
     if (range.block_count > compare_and_write_blocks_max) return invalid_field(unit, length_byte);
-    return admit_beside_chunk(unit, command, range, 2 * range.block_count);
-}
-
-Step start_compare_and_write(Unit& unit, Command& command) {
-    if (command.data_out_received < command.scratch[slot::data_out_total]) {
+    // 256 blocks look like none in the one-byte field; the Data-Out shows what was meant.
+    if (range.block_count == 0 && command.expected_data_out != 0) {
+        return invalid_field(unit, length_byte);
+    }
+    const Admission admission = admit_beside_chunk(unit, command, range, 2 * range.block_count);
+    const bool fits = command.expected_data_out == 2 * range.block_count * block_size_of(unit);
+    if (std::holds_alternative<Admitted>(admission) && !fits) {
         return with_data_out(command, fail(unit, sense_code::invalid_field_in_information_unit));
     }
+    return admission;
+}
+
+Step start_compare_and_write(Unit&, Command& command) {
     if (command.scratch[slot::block_count] == 0) return good();
     return claim_range(command);
 }

@@ -23,7 +23,7 @@ constexpr std::array<std::uint16_t, 4> version_descriptors = {0x00a0, 0x0960, 0x
 
 /// Block Limits VPD page, SBC-3 section 6.6.3 (with the atomic fields of SBC-4).
 struct BlockLimits {
-    std::uint8_t write_same_non_zero;  ///< WSNZ
+    std::uint8_t write_same_non_zero;  ///< WSNZ: 0, a count of 0 means to the end
     std::uint8_t compare_and_write_length_max;
     be16 transfer_length_granularity;
     be32 transfer_length_max;
@@ -130,7 +130,6 @@ void put_block_limits(const Unit& unit, const Nexus&, DataIn& data) {
     const std::uint32_t unmap_blocks = std::max(cluster_size / block_size, 1U);
     constexpr std::uint32_t alignment_valid = 0x80000000;  // of blocks that begin at LBA 0
     BlockLimits limits{};
-    limits.write_same_non_zero = 1;
     limits.compare_and_write_length_max = compare_and_write_blocks_max;
     limits.transfer_length_granularity =
         static_cast<std::uint16_t>(geometry.physical_block_size / block_size);
@@ -143,7 +142,7 @@ void put_block_limits(const Unit& unit, const Nexus&, DataIn& data) {
         limits.unmap_granularity_optimal = unmap_blocks;
         limits.unmap_granularity_alignment = alignment_valid;
     }
-    limits.write_same_length_max = write_same_blocks_max(unit);
+    limits.write_same_length_max = write_same_blocks_max;
     limits.atomic_transfer_length_max = atomic_blocks_max;
     data.put_struct(limits);
 }

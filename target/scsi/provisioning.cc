@@ -167,17 +167,14 @@ Step resume_unmap(Unit& unit, Command& command, const BlockOutcome& outcome) {
 
 // WRITE SAME, SBC-3 sections 5.49 and 5.50.
 
-std::uint64_t write_same_blocks_max(const Unit& unit) {
-    return write_same_bytes_max / unit.device.geometry().block_size;
-}
-
 Admission admit_write_same(Unit& unit, Command& command) {
-    const BlockRange range = range_of(command);
+    BlockRange range = range_of(command);
     if (auto refused = check_range(unit, range)) return *refused;
-    // WSNZ = 1: a count of 0 would mean "to the end", which is more than one command should do.
-    if (range.block_count == 0 || range.block_count > write_same_blocks_max(unit)) {
-        return invalid_field(unit, range.length_byte);
+    // WSNZ = 0: no count means to the end, within the same limit.
+    if (range.block_count == 0) {
+        range.block_count = unit.device.geometry().block_count.value - range.first_block;
     }
+    if (range.block_count > write_same_blocks_max) return invalid_field(unit, range.length_byte);
     if ((command.cdb[1] & write_same_unmap) != 0 && !unit.config.thin) {
         return invalid_field(unit, 1, std::uint8_t{3});
     }
@@ -191,8 +188,8 @@ Admission admit_write_same(Unit& unit, Command& command) {
     if (command.expected_data_out != block_size) {
         return with_data_out(command, fail(unit, sense_code::invalid_field_in_information_unit));
     }
-    const auto chunk = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(range.block_count * block_size, write_same_chunk_bytes));
+    const auto chunk = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+        range.block_count * block_size, block_size, write_same_chunk_bytes));
     return Admitted{std::min(chunk, unit.config.transfer_length_max), block_size};
 }
 

@@ -10,9 +10,10 @@ namespace cowtgt::scsi {
 /// the map busy for long.
 inline constexpr std::uint32_t unmap_blocks_max = 1U << 20;
 inline constexpr std::uint32_t unmap_descriptors_max = 256;
-inline constexpr std::uint64_t write_same_bytes_max = 256U << 20;
+/// MAXIMUM WRITE SAME LENGTH: blocks, at most 16 MiB of 512 bytes. Some initiators take a range
+/// that WRITE SAME may cover for one that a single WRITE may, too.
+inline constexpr std::uint64_t write_same_blocks_max = 32768;
 inline constexpr std::uint32_t write_same_chunk_bytes = 1U << 20;  ///< of memory for the pattern
-std::uint64_t write_same_blocks_max(const Unit& unit);
 
 Admission admit_unmap(Unit& unit, Command& command);
 Step start_unmap(Unit& unit, Command& command);

@@ -160,7 +160,9 @@ TEST(CompareAndWrite, TakesOneBlockOnly) {
     EXPECT_EQ(driver.send(caw_cdb(0, 2), repeat(0, 2048)).sense, invalid_field(13));
     EXPECT_TRUE(driver.send(caw_cdb(0, 0)).good());
     EXPECT_EQ(driver.send(caw_cdb(8192, 1), repeat(0, 1024)).sense, lba_out_of_range);
+    EXPECT_EQ(driver.send(caw_cdb(0, 0), repeat(0, 512 * 512)).sense, invalid_field(13));
     EXPECT_EQ(driver.send(caw_cdb(0, 1), repeat(0, 512)).sense, information_unit_error);
+    EXPECT_EQ(driver.send(caw_cdb(0, 1), repeat(0, 2048)).sense, information_unit_error);
     EXPECT_EQ(driver.send(caw_cdb(0, 1, 0x20), repeat(0, 1024)).sense, invalid_field(1, 5));
 }
 

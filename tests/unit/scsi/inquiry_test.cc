@@ -107,10 +107,10 @@ TEST(Vpd, LongNamesStayInsideTheirDescriptors) {
 TEST(Vpd, BlockLimits) {
     Driver driver;
     EXPECT_EQ(to_hex(vpd(driver, 0xb0)),
-              "00 b0 00 3c 01 01 00 08 "
+              "00 b0 00 3c 00 01 00 08 "
               "00 00 40 00 00 00 08 00 00 00 00 00 "  // 8 MiB at most, 1 MiB best, prefetch
               "00 10 00 00 00 00 01 00 00 00 00 08 80 00 00 00 "
-              "00 00 00 00 00 08 00 00 "  // WRITE SAME: 256 MiB
+              "00 00 00 00 00 00 80 00 "  // WRITE SAME: 32768 blocks
               "00 00 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
 }
 

@@ -173,10 +173,18 @@ TEST(WriteSame, AnchorIsRefused) {
     }
 }
 
-TEST(WriteSame, ZeroBlocksAreRefusedInsideAndOutOfRangeOutside) {
+TEST(WriteSame, ZeroBlocksGoToTheEnd) {
+    for (std::uint8_t code : Octets{0x41, 0x93}) {
+        for (std::uint64_t left : {0U, 1U, 256U, 8192U}) {
+            SCOPED_TRACE(testing::Message() << unsigned{code} << " blocks " << left);
+            Driver driver;
+            driver.device.fill(0, 8192, 0xff);
+            EXPECT_TRUE(driver.send(block_cdb(code, 8192 - left, 0), repeat(0, 512)).good());
+            EXPECT_EQ(driver.device.content(8192 - left, left), repeat(0, left * 512));
+            EXPECT_EQ(driver.device.content(0, 8192 - left), repeat(0xff, (8192 - left) * 512));
+        }
+    }
     Driver driver;
-    EXPECT_EQ(driver.send(block_cdb(0x41, 0, 0), repeat(0, 512)).sense, invalid_field(7));
-    EXPECT_EQ(driver.send(block_cdb(0x93, 0, 0), repeat(0, 512)).sense, invalid_field(10));
     EXPECT_EQ(driver.send(block_cdb(0x41, 8193, 0), repeat(0, 512)).sense, lba_out_of_range);
     EXPECT_EQ(driver.send(block_cdb(0x93, ~0ULL, 0), repeat(0, 512)).sense, lba_out_of_range);
 }
@@ -191,10 +199,12 @@ TEST(WriteSame, BeyondTheEndIsOutOfRange) {
 }
 
 TEST(WriteSame, MoreThanTheMaximumIsRefused) {
-    Driver driver({test_config()}, {512, 512, BlockCount{(1U << 19) + 8}});
-    EXPECT_TRUE(driver.send(block_cdb(0x93, 0, 1U << 19), repeat(0, 512)).good());
-    EXPECT_EQ(driver.send(block_cdb(0x93, 0, (1U << 19) + 1), repeat(0, 512)).sense,
-              invalid_field(10));
+    Driver driver({test_config()}, {512, 512, BlockCount{32768 + 8}});
+    EXPECT_TRUE(driver.send(block_cdb(0x93, 0, 32768), repeat(0, 512)).good());
+    EXPECT_EQ(driver.send(block_cdb(0x93, 0, 32769), repeat(0, 512)).sense, invalid_field(10));
+    EXPECT_EQ(driver.send(block_cdb(0x93, 0, 0), repeat(0, 512)).sense, invalid_field(10));
+    EXPECT_EQ(driver.send(block_cdb(0x41, 7, 0), repeat(0, 512)).sense, invalid_field(7));
+    EXPECT_TRUE(driver.send(block_cdb(0x41, 8, 0), repeat(0, 512)).good());
 }
 
 TEST(WriteSame, DataOfAnotherSizeIsRefused) {
