@@ -63,9 +63,8 @@ public:
     /// disk.img: GPT with an ESP out of the folder "esp" and an ext4 out of the folder "root".
     void make_disk(const std::string& mke2fs_options = "-t ext4") const {
         std::filesystem::create_directories(path("esp"));
-        run("truncate -s 64M disk.img && sgdisk -Z disk.img >/dev/null;"
-            "sgdisk -n1:2048:+4M -t1:ef00 -n2:0:0 -t2:8304 disk.img"
-            " && mkfs.vfat -F 12 -n ESP --offset=2048 disk.img 4096"
+        write_table();
+        run("mkfs.vfat -F 12 -n ESP --offset=2048 disk.img 4096"
             " && for f in esp/*; do [ -e $f ] || continue;"
             "    mcopy -s -i disk.img@@1M $f ::/; done"
             " && mke2fs -q " +
@@ -75,6 +74,29 @@ public:
     }
 
 private:
+    static constexpr std::streamoff disk_bytes = 64 << 20;
+    static constexpr std::streamoff table_bytes = 1 << 20;  ///< at each end
+
+    /// The table is made once: sgdisk waits a second for the devices of each disk.
+    void write_table() const {
+        static const std::string ends = make_table();
+        std::ofstream disk(path("disk.img"), std::ios::binary);
+        disk.write(ends.data(), table_bytes);
+        disk.seekp(disk_bytes - table_bytes);
+        disk.write(ends.data() + table_bytes, table_bytes);
+    }
+
+    std::string make_table() const {
+        run("truncate -s 64M table.img"
+            " && sgdisk -n1:2048:+4M -t1:ef00 -n2:0:0 -t2:8304 table.img");
+        std::ifstream table(path("table.img"), std::ios::binary);
+        std::string ends(2 * table_bytes, '\0');
+        table.read(ends.data(), table_bytes);
+        table.seekg(disk_bytes - table_bytes);
+        table.read(ends.data() + table_bytes, table_bytes);
+        return ends;
+    }
+
     std::filesystem::path folder_;
 };
 

@@ -29,7 +29,8 @@ TEST_P(EachCompression, CutOffAnywhereIsSaid) {
     const std::string whole = compressed(GetParam(), cpio_archive(debian_names()));
     for (std::size_t size = 0; size < whole.size(); size += 7) {
         const InitrdReport report = read_initrd(bytes_of(whole.substr(0, size)));
-        if (size > 0 && size < whole.size() / 2) EXPECT_NE(report.unread_because, "") << size;
+        const bool must_be_said = size > 0 && size < whole.size() / 2;
+        EXPECT_TRUE(!must_be_said || !report.unread_because.empty()) << size;
     }
 }
 

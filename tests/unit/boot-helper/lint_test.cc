@@ -136,8 +136,8 @@ TEST(Lint, UncleanFileSystemAndMissingLabel) {
     maker.write("esp/EFI/BOOT/BOOTX64.EFI", "x");
     maker.make_disk();
     maker.run(
-        "debugfs -w -R 'feature needs_recovery' 'disk.img?offset=5242880'"
-        " && e2label 'disk.img?offset=5242880' ''");
+        "e2label 'disk.img?offset=5242880' ''"
+        " && debugfs -w -R 'feature needs_recovery' 'disk.img?offset=5242880'");
     EXPECT_EQ(findings_of(maker),
               (std::vector<std::string>{
                   "unclean-filesystem: partition 2 (ext4) was not cleanly unmounted",
