@@ -227,13 +227,8 @@ std::vector<Place> places_of(const Window& window, const ExtFileSystem& fs) {
 }
 
 Finding uuid_finding(const std::string& where, const Superblock& sb) {
-    return {.where = where,
-            .kind = "fs-uuid",
-            .label = text_from_disk(sb.s_volume_name),
-            .old_value = to_string(uuid_from_disk(sb.s_uuid)),
-            .new_value = {},
-            .kept_because = {},
-            .note = {}};
+    return found(where, "fs-uuid", to_string(uuid_from_disk(sb.s_uuid)),
+                 text_from_disk(sb.s_volume_name));
 }
 
 /// What all copies get.
@@ -273,16 +268,13 @@ Patch descriptor_patch(const Window& window, const Geometry& geometry, const Des
 
 Result<NewIdentity> new_identity(const PatchRequest& request, const Superblock& primary) {
     NewIdentity to{};
-    const Uuid uuid =
-        request.uuid.value_or(derived_uuid(request.choice, request.structure.where, "fs-uuid"));
-    std::memcpy(to.uuid.data(), uuid.bytes.data(), to.uuid.size());
+    const Result<Uuid> uuid = chosen_uuid(request, "fs-uuid", uuid_from_disk(primary.s_uuid));
+    if (!uuid) return uuid.error();
+    std::memcpy(to.uuid.data(), uuid->bytes.data(), to.uuid.size());
     to.volume_name = primary.s_volume_name;
     if (request.label) {
-        if (request.label->size() > to.volume_name.size()) {
-            return Error{ErrorCode::usage, "the label \"" + *request.label + "\" has " +
-                                               std::to_string(request.label->size()) +
-                                               " bytes, ext takes at most 16"};
-        }
+        const Result<void> fits = check_label(*request.label, to.volume_name.size(), "ext");
+        if (!fits) return fits.error();
         to.volume_name = {};
         std::memcpy(to.volume_name.data(), request.label->data(), request.label->size());
     }
@@ -303,20 +295,11 @@ Result<std::optional<Structure>> examine_ext(const Window& window, const std::st
     if (!primary) return primary.error();
     if (primary->s_magic.get() != ext::superblock_magic) return std::optional<Structure>();
 
-    Structure structure;
-    structure.format = "ext";
-    structure.where = std::string(name_of(*primary)) + " on " + place;
-    structure.begin = window.begin();
-    structure.length = window.length();
+    Structure structure = structure_in(window, "ext", name_of(*primary), place);
     structure.findings.push_back(uuid_finding(structure.where, *primary));
     const Result<ExtFileSystem> fs = read_file_system(window);
-    if (fs) {
-        structure.places = places_of(window, *fs);
-    } else {
-        if (!is_reason_to_keep(fs.error())) return fs.error();
-        structure = kept(std::move(structure), fs.error().message);
-    }
-    return std::optional(std::move(structure));
+    if (!fs) return with_places(std::move(structure), fs.error());
+    return with_places(std::move(structure), places_of(window, *fs));
 }
 
 Result<Patching> patch_ext(const PatchRequest& request) {
@@ -338,7 +321,7 @@ Result<Patching> patch_ext(const PatchRequest& request) {
         patching.patches.push_back(descriptor_patch(window, fs->geometry, copy, *to));
     }
     Finding uuid = uuid_finding(request.structure.where, primary);
-    uuid.new_value = to_string(uuid_from_disk(to->uuid));
+    uuid = changed(std::move(uuid), to_string(uuid_from_disk(to->uuid)));
     if (to->needs_seed && !ext::has_incompat(primary, ext::incompat_csum_seed)) {
         uuid.note =
             "the feature metadata_csum_seed is on now: Linux 4.4 or newer reads it, GRUB since "
@@ -346,13 +329,7 @@ Result<Patching> patch_ext(const PatchRequest& request) {
     }
     patching.findings.push_back(uuid);
     if (request.label) {
-        patching.findings.push_back({.where = uuid.where,
-                                     .kind = "fs-label",
-                                     .label = uuid.label,
-                                     .old_value = uuid.label,
-                                     .new_value = text_from_disk(to->volume_name),
-                                     .kept_because = {},
-                                     .note = {}});
+        patching.findings.push_back(changed_label(uuid, text_from_disk(to->volume_name)));
     }
     return patching;
 }

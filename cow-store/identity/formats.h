@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cow-store/base/result.h"
 #include "cow-store/base/uuid.h"
@@ -19,7 +21,7 @@ struct PatchRequest {
     const Window& window;        ///< exactly the structure's part of the disk
     const IdentityChoice& choice;
     std::uint32_t block_size;          ///< logical, of the disk
-    std::optional<Uuid> uuid;          ///< asked for by name, instead of a derived one
+    std::optional<std::string> uuid;   ///< asked for by name, as text, instead of a derived one
     std::optional<std::string> label;  ///< asked for by name
 };
 
@@ -39,6 +41,42 @@ const FileSystemFormat* find_file_system_format(std::string_view name);
 
 /// The value that `choice` gives to what is called `where` and `kind` on the disk.
 Uuid derived_uuid(const IdentityChoice& choice, std::string_view where, std::string_view kind);
+
+/// The structure that `window` holds, called "XFS on partition 2", without places and findings.
+Structure structure_in(const Window& window, std::string_view format, std::string_view name,
+                       const std::string& place);
+
+/// A value as it is on the disk.
+Finding found(const std::string& where, std::string_view kind, std::string_view old_value,
+              std::string_view label = {});
+
+/// What an examination returns: the structure with its places, or kept with the reason why they
+/// could not be had; the error itself when it is none of the disk.
+Result<std::optional<Structure>> with_places(Structure structure,
+                                             Result<std::vector<Place>> places);
+
+/// The UUID that the structure gets: the one asked for, else a derived one, or the old one when
+/// all is to stay. Errors: usage, when the text asked for is no UUID.
+Result<Uuid> chosen_uuid(const PatchRequest& request, std::string_view kind, const Uuid& old);
+
+/// The same for a serial number of 8 or 16 hexadecimal digits, never 0. With 8 digits a dash may
+/// stand in the middle, as blkid prints it.
+Result<std::uint64_t> chosen_serial(const PatchRequest& request, unsigned digits,
+                                    std::uint64_t old);
+std::string serial_text(std::uint64_t serial, unsigned digits);
+
+/// Tells what a value becomes; the same value means that it was asked to stay.
+Finding changed(Finding finding, std::string new_value);
+
+/// The finding of a label that was changed on request.
+Finding changed_label(const Finding& of, std::string new_label);
+
+/// usage when the label has more than `bytes_max` bytes or a NUL.
+Result<void> check_label(std::string_view label, std::size_t bytes_max, std::string_view format);
+/// usage when a label was asked for.
+Result<void> check_no_label(const PatchRequest& request, std::string_view why);
+
+Patch patch_at(const Window& window, std::uint64_t offset, Bytes bytes);
 
 /// The structure, with nothing to be patched and the reason in all findings.
 Structure kept(Structure structure, const std::string& reason);

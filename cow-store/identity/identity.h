@@ -89,8 +89,14 @@ std::vector<Finding> findings_of(const Recipe& recipe);
 /// An explicit wish for one file system.
 struct Override {
     std::string target;  ///< its `where`, or its label as it is on the image
-    std::string value;   ///< the new label or the new UUID as text
+    std::string value;   ///< the new label or the new UUID as text, as blkid prints it
 };
+
+/// Whether what nobody asked for by name changes.
+enum class Values { derived_from_seed, as_in_image };
+
+/// What becomes of the space behind the last partition when the clone is larger than its image.
+enum class Growth { leave_free, last_partition };
 
 /// Who the clone will be. The same choice on the same image gives the same patches.
 struct IdentityChoice {
@@ -99,6 +105,8 @@ struct IdentityChoice {
     Uuid seed;
     /// Bytes; 0: as the image. If larger, the backup GPT moves to the new end. Never smaller.
     std::uint64_t disk_size = 0;
+    Growth growth = Growth::leave_free;
+    Values values = Values::derived_from_seed;
     std::vector<Override> labels;
     std::vector<Override> uuids;
 };

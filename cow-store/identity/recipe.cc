@@ -111,18 +111,15 @@ private:
     std::vector<std::size_t> used_;
 };
 
-Result<std::optional<Uuid>> parse_wish(const std::optional<std::string>& text) {
-    if (!text) return std::optional<Uuid>();
-    const std::optional<Uuid> uuid = parse_uuid(*text);
-    if (!uuid) return Error{ErrorCode::usage, "\"" + *text + "\" is not a UUID"};
-    return uuid;
-}
-
 /// Patches one structure; a reason to keep it becomes part of its findings.
 Result<Patching> patch_structure(const PatchRequest& request) {
     const Structure& structure = request.structure;
     if (!structure.kept_because.empty()) {
         return Patching{{}, kept(structure, structure.kept_because).findings};
+    }
+    const bool grows = structure.format == "gpt" || structure.format == "mbr";
+    if (request.choice.values == Values::as_in_image && !request.uuid && !request.label && !grows) {
+        return Patching{{}, kept(structure, "it was asked to stay as it is").findings};
     }
     const FileSystemFormat* format = find_file_system_format(structure.format);
     Result<Patching> patching =
@@ -213,16 +210,14 @@ Result<Patching> make_patches(const Recipe& recipe, const BlockSource& image,
         const bool is_file_system =
             find_file_system_format(structure.format) != nullptr || structure.format == "signature";
         std::optional<std::string> label;
-        std::optional<Uuid> uuid;
+        std::optional<std::string> uuid;
         if (is_file_system) {
             Result<std::optional<std::string>> label_wish = labels.take(structure);
             if (!label_wish) return label_wish.error();
-            const Result<std::optional<std::string>> uuid_wish = uuids.take(structure);
+            Result<std::optional<std::string>> uuid_wish = uuids.take(structure);
             if (!uuid_wish) return uuid_wish.error();
-            const Result<std::optional<Uuid>> parsed = parse_wish(*uuid_wish);
-            if (!parsed) return parsed.error();
             label = *std::move(label_wish);
-            uuid = *parsed;
+            uuid = *std::move(uuid_wish);
         }
         const Window window(image, structure.begin, structure.length);
         Result<Patching> one =

@@ -21,7 +21,6 @@ constexpr std::array signatures = {
     Signature{0, "LUKS\xba\xbe"sv, "LUKS"},
     Signature{512, "LABELONE"sv, "LVM2"},
     Signature{4096, "\xfc\x4e\x2b\xa9"sv, "MD RAID"},
-    Signature{0, "XFSB"sv, "XFS"},
     Signature{0x10040, "_BHRfS_M"sv, "Btrfs"},
     Signature{4086, "SWAPSPACE2"sv, "swap"},
     Signature{4086, "S1SUSPEND"sv, "hibernation image"},

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t mib = 1024 * 1024;
 
-/// GPT with two ext4 of the label ROOT in partitions 1 and 2, and XFS in partition 3.
+/// GPT with two ext4 of the label ROOT in partitions 1 and 2, and F2FS in partition 3.
 class Disk : public testing::Test {
 protected:
     void SetUp() override {
@@ -19,7 +19,7 @@ protected:
                                           {2048 + 2 * blocks, 4095 + 2 * blocks, "third"}}});
         write_ext(image_, {.begin = 1 * mib});
         write_ext(image_, {.begin = 91 * mib});
-        image_.write(181 * mib, bytes_of("XFSB"));
+        image_.write(181 * mib + 1024, bytes_of("\x10\x20\xf5\xf2"));
         recipe_ = examine_image(image_);
         ASSERT_EQ(recipe_.structures.size(), 4U);
     }
@@ -38,8 +38,8 @@ TEST_F(Disk, AllValuesAreNewAndDistinct) {
     const Patching patching = patch_image(recipe_, image_);
     std::vector<std::string> values;
     for (const Finding& finding : patching.findings) {
-        if (finding.kind == "fs-uuid" && finding.where == "XFS on partition 3") {
-            EXPECT_EQ(finding.kept_because, "XFS is not supported yet");
+        if (finding.kind == "fs-uuid" && finding.where == "F2FS on partition 3") {
+            EXPECT_EQ(finding.kept_because, "F2FS is not supported yet");
             continue;
         }
         EXPECT_EQ(finding.kept_because, "");
@@ -101,10 +101,10 @@ TEST_F(Disk, OverridesThatCannotBe) {
         {{"ROOT", "x"}, {}, ErrorCode::usage, "\"ROOT\" names more than one file system"},
         {{"HOME", "x"}, {}, ErrorCode::not_found, "there is no file system \"HOME\""},
         {{"ext4 on partition 1", "0123456789abcdefg"}, {}, ErrorCode::usage, "has 17 bytes"},
-        {{"XFS on partition 3", "x"},
+        {{"F2FS on partition 3", "x"},
          {},
          ErrorCode::refused,
-         "XFS on partition 3 cannot be changed"},
+         "F2FS on partition 3 cannot be changed"},
         {{}, {"ext4 on partition 1", "12345"}, ErrorCode::usage, "\"12345\" is not a UUID"},
     };
     for (const Row& row : rows) {

@@ -1,0 +1,194 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "cow-store/store/store.h"
+#include "tests/unit/identity/matrix_disk.h"
+
+/// Every format, made by its own tools, in every layout: imported into a store, cloned three times,
+/// read back, and judged by the format's own checker, by blkid, by its files and byte by byte.
+namespace cowtgt::identity {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t mib = 1024 * 1024;
+constexpr int clone_count = 3;
+
+enum class Files { none, by_mount, by_mtools };
+
+struct Format {
+    const char* name;
+    const char* make;   ///< shell; $DEV is a block device
+    const char* check;  ///< shell; fails when the content of $DEV is not right
+    Files files = Files::none;
+    std::uint64_t size = 64 * mib;
+    const char* label = "ROOTFS";  ///< as blkid tells it; "" when the format has none
+    std::size_t clusters_max = 8;  ///< 4 KiB clusters that one clone changes, without the GPT
+};
+
+constexpr const char* ext_check = "e2fsck -fn $DEV";
+constexpr const char* xfs_check = "xfs_repair -n $DEV";
+
+const Format formats[] = {
+    {"ext4", "mke2fs -q -F -t ext4 -L ROOTFS $DEV", ext_check, Files::by_mount},
+    {"ext4_seed", "mke2fs -q -F -t ext4 -O metadata_csum_seed -L ROOTFS $DEV", ext_check,
+     Files::by_mount},
+    {"ext4_old", "mke2fs -q -F -t ext4 -O ^metadata_csum,uninit_bg -L ROOTFS $DEV", ext_check,
+     Files::by_mount, 160 * mib, "ROOTFS", 16},
+    {"ext3", "mke2fs -q -F -t ext3 -L ROOTFS $DEV", ext_check, Files::by_mount},
+    {"ext2", "mke2fs -q -F -t ext2 -L ROOTFS $DEV", ext_check, Files::by_mount},
+    {"xfs", "mkfs.xfs -q -L ROOTFS $DEV", xfs_check, Files::by_mount, 320 * mib},
+    {"xfs_rmap", "mkfs.xfs -q -m rmapbt=1 -i nrext64=1 -L ROOTFS $DEV", xfs_check, Files::by_mount,
+     320 * mib},
+    {"xfs_su32k", "mkfs.xfs -q -l su=32k -L ROOTFS $DEV", xfs_check, Files::by_mount, 320 * mib},
+    {"xfs_su256k", "mkfs.xfs -q -l su=256k -L ROOTFS $DEV", xfs_check, Files::by_mount, 320 * mib},
+    {"xfs_fresh", "mkfs.xfs -q -L ROOTFS $DEV", xfs_check, Files::none, 320 * mib},
+    {"xfs_v4", "mkfs.xfs -q -m crc=0 -L ROOTFS $DEV", xfs_check, Files::none, 320 * mib},
+};
+
+const Layout all_layouts[] = {Layout::bare, Layout::gpt, Layout::gpt_4096, Layout::mbr};
+
+std::string with_device(const char* command, const std::string& device) {
+    return "DEV=" + device + "; " + command;
+}
+
+using Combination = std::tuple<Format, Layout>;
+
+class Matrix : public testing::TestWithParam<Combination> {
+protected:
+    const Format& format() const { return std::get<0>(GetParam()); }
+    DiskShape shape() const { return {std::get<1>(GetParam()), format().size}; }
+
+    /// Files of many sizes, some of them removed again, in two mounts.
+    void age(const std::string& device) {
+        const fs::path folder = folder_.file("age");
+        for (const char* round : {"1", "2"}) {
+            const Mount mount(device, folder);
+            ASSERT_TRUE(mount.mounted()) << mount.error();
+            const ToolResult done = run_tool(
+                "cd " + folder.string() + " && for d in 1 2 3 4 5; do mkdir -p " + round +
+                "/$d; for f in 1 2 3 4 5 6 7 8; do head -c $((d * f * 1000)) /dev/urandom > " +
+                round + "/$d/$f; done; ln -s 1 " + round + "/$d/link; rm " + round +
+                "/$d/3; done; echo UUID > fstab; sync -f .");
+            ASSERT_EQ(done.exit_code, 0) << done.output;
+        }
+    }
+
+    void make_template() {
+        disk_ = folder_.file("disk");
+        make_disk(disk_, shape());
+        const LoopDevice content = shape().content_of(disk_);
+        const ToolResult made = run_tool(with_device(format().make, content.path()));
+        ASSERT_EQ(made.exit_code, 0) << made.output;
+        if (format().files == Files::by_mount) age(content.path());
+        if (format().files == Files::by_mtools) {
+            const ToolResult filled =
+                run_tool("cd " + folder_.file("").string() +
+                         " && head -c 300000 /dev/urandom > a && mmd -i " + content.path() +
+                         " ::/EFI && mcopy -i " + content.path() + " a ::/EFI/BOOTX64.EFI");
+            ASSERT_EQ(filled.exit_code, 0) << filled.output;
+        }
+        const ToolResult checked = run_tool(with_device(format().check, content.path()));
+        ASSERT_EQ(checked.exit_code, 0) << checked.output;
+        files_ = files_of(content.path());
+        uuids_.insert(blkid(content.path(), "UUID"));
+    }
+
+    void open_store() {
+        const fs::path root = folder_.file("store");
+        ASSERT_TRUE(store::Store::create(root).has_value());
+        auto opened = store::Store::open(root, store::Locking::exclusive);
+        ASSERT_TRUE(opened.has_value()) << opened.error().message;
+        store_ = *std::move(opened);
+        store::ImportOptions options;
+        options.image = disk_;
+        options.name = "template";
+        const auto imported = store_->import_template(options);
+        ASSERT_TRUE(imported.has_value()) << imported.error().message;
+    }
+
+    /// The clone as its machine reads it, in a sparse file.
+    fs::path clone(int number) {
+        const std::string name = "pc" + std::to_string(number);
+        store::CloneOptions options;
+        options.source.name = "template";
+        options.name = name;
+        const auto cloned = store_->clone(options);
+        if (!cloned) {
+            ADD_FAILURE() << cloned.error().message;
+            return disk_;
+        }
+        for (const store::IdentityItem& item : cloned->identity) {
+            EXPECT_EQ(item.kept_because, "") << item.where << " " << item.kind;
+        }
+        const fs::path back = folder_.file(name);
+        make_sparse_file(back, cloned->size_bytes);
+        const auto sink = [&](std::uint64_t offset, Bytes bytes) -> Result<void> {
+            write_file(back, offset, bytes);
+            return {};
+        };
+        const auto read = store_->export_instance(name, sink, {});
+        EXPECT_TRUE(read.has_value());
+        return back;
+    }
+
+    std::string files_of(const std::string& device) {
+        const fs::path folder = folder_.file("look");
+        switch (format().files) {
+            case Files::none:
+                return "";
+            case Files::by_mtools:
+                return run_tool("mdir -i " + device + " -/ -b ::/ && mtype -i " + device +
+                                " ::/EFI/BOOTX64.EFI | sha256sum")
+                    .output;
+            case Files::by_mount:
+                break;
+        }
+        const Mount mount(device, folder, "-o ro");
+        EXPECT_TRUE(mount.mounted()) << mount.error();
+        return run_tool("cd " + folder.string() +
+                        " && find . -type f | sort | xargs sha256sum; find . | sort")
+            .output;
+    }
+
+    TemporaryFolder folder_;
+    fs::path disk_;
+    std::string files_;            ///< of the template
+    std::set<std::string> uuids_;  ///< of the template and all clones
+    std::unique_ptr<store::Store> store_;
+};
+
+TEST_P(Matrix, ThreeClonesAreCleanDistinctAndTheSameFiles) {
+    ASSERT_NO_FATAL_FAILURE(make_template());
+    ASSERT_NO_FATAL_FAILURE(open_store());
+    for (int i = 0; i < clone_count; ++i) {
+        const fs::path back = clone(i);
+        const std::size_t table = shape().layout == Layout::bare ? 0 : 5;
+        EXPECT_LE(differing_clusters(disk_, back).size(), format().clusters_max + table);
+        EXPECT_EQ(table_problems(back, shape()), "");
+        const LoopDevice content = shape().content_of(back);
+        const ToolResult checked = run_tool(with_device(format().check, content.path()));
+        EXPECT_EQ(checked.exit_code, 0) << checked.output;
+        uuids_.insert(blkid(content.path(), "UUID"));
+        EXPECT_EQ(blkid(content.path(), "LABEL"), format().label);
+        EXPECT_EQ(files_of(content.path()), files_);
+    }
+    EXPECT_EQ(uuids_.size(), clone_count + 1U);
+    EXPECT_FALSE(uuids_.contains(""));
+}
+
+std::string case_name(const testing::TestParamInfo<Combination>& info) {
+    return std::string(std::get<0>(info.param).name) + "_" +
+           std::string(name_of(std::get<1>(info.param)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, Matrix,
+                         testing::Combine(testing::ValuesIn(formats),
+                                          testing::ValuesIn(all_layouts)),
+                         case_name);
+
+}  // namespace
+}  // namespace cowtgt::identity
