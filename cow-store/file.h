@@ -43,9 +43,9 @@ struct FileOperation {
     enum class Kind : std::uint8_t { read, write, sync_data, allocate, punch_hole };
 
     Kind kind = Kind::read;
-    std::uint64_t offset = 0;     ///< bytes
-    std::uint64_t length = 0;     ///< bytes; read and write: data.size()
-    MutableBytes data;            ///< read: filled; write: sent. Valid until done
+    std::uint64_t offset = 0;  ///< bytes
+    std::uint64_t length = 0;  ///< bytes; read and write: data.size()
+    MutableBytes data;         ///< read: filled; write: sent. Valid until done
     /// Once, from the loop, never inside submit. `os_errno` is 0 or what failed; short reads past
     /// the end of the file are filled up with zeros, short writes are gone on with, so success
     /// always means all of it.

@@ -28,9 +28,13 @@ Bytes bytes_of_struct(const T& value) {
     return std::as_bytes(std::span<const T, 1>(&value, 1));
 }
 
-constexpr bool is_power_of_two(std::uint64_t n) { return n != 0 && (n & (n - 1)) == 0; }
+constexpr bool is_power_of_two(std::uint64_t n) {
+    return n != 0 && (n & (n - 1)) == 0;
+}
 /// Requires: `unit` is a power of two.
-constexpr std::uint64_t round_down(std::uint64_t n, std::uint64_t unit) { return n & ~(unit - 1); }
+constexpr std::uint64_t round_down(std::uint64_t n, std::uint64_t unit) {
+    return n & ~(unit - 1);
+}
 /// Requires: `unit` is a power of two and the result fits into 64 bits.
 constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t unit) {
     return (n + unit - 1) & ~(unit - 1);

@@ -57,7 +57,7 @@ std::uint32_t sse_update(std::uint32_t state, Bytes bytes) {
 
 std::uint32_t crc32c_update(std::uint32_t state, Bytes bytes) {
 #if defined(COWTGT_HAVE_ISAL)
-    constexpr std::size_t isal_pays_from = 256;  // bytes; below it the call costs more than it saves
+    constexpr std::size_t isal_pays_from = 256;  // bytes; below it the call costs more
     if (bytes.size() >= isal_pays_from && bytes.size() <= 0x40000000) {
         auto* data = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(bytes.data()));
         return crc32_iscsi(data, static_cast<int>(bytes.size()), state);
@@ -71,13 +71,17 @@ std::uint32_t crc32c_update(std::uint32_t state, Bytes bytes) {
 #endif
 }
 
-std::uint32_t crc32c(Bytes bytes) { return crc32c_finish(crc32c_update(crc32c_start, bytes)); }
+std::uint32_t crc32c(Bytes bytes) {
+    return crc32c_finish(crc32c_update(crc32c_start, bytes));
+}
 
 std::uint32_t crc32_ieee(Bytes bytes) {
     static constexpr auto table = reflected_table(0xEDB88320);
     return ~table_update(table, ~0U, bytes);
 }
 
-std::uint64_t xxh3_64(Bytes bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+std::uint64_t xxh3_64(Bytes bytes) {
+    return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 }  // namespace cowtgt

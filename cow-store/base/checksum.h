@@ -11,7 +11,9 @@ namespace cowtgt {
 /// the final inversion out. Uses SSE4.2 for short and ISA-L for long input where the build has it.
 inline constexpr std::uint32_t crc32c_start = 0xffffffffU;
 std::uint32_t crc32c_update(std::uint32_t state, Bytes bytes);
-constexpr std::uint32_t crc32c_finish(std::uint32_t state) { return ~state; }
+constexpr std::uint32_t crc32c_finish(std::uint32_t state) {
+    return ~state;
+}
 /// The finished CRC32C of one piece ("123456789" gives 0xe3069283).
 std::uint32_t crc32c(Bytes bytes);
 

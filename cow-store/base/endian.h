@@ -12,11 +12,10 @@ namespace cowtgt {
 namespace detail {
 
 template <std::size_t Width>
-using HostInteger =
-    std::conditional_t<Width == 1, std::uint8_t,
-                       std::conditional_t<Width == 2, std::uint16_t,
-                                          std::conditional_t<(Width <= 4), std::uint32_t,
-                                                             std::uint64_t>>>;
+using HostInteger = std::conditional_t<
+    Width == 1, std::uint8_t,
+    std::conditional_t<Width == 2, std::uint16_t,
+                       std::conditional_t<(Width <= 4), std::uint32_t, std::uint64_t>>>;
 
 template <std::size_t Width, bool BigEndian>
 class WireInteger {

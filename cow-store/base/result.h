@@ -11,16 +11,16 @@ namespace cowtgt {
 
 /// The small, stable set that callers branch on. The exit code of the command follows from it.
 enum class ErrorCode {
-    failed,         ///< anything without a code of its own; exit code 1
-    usage,          ///< the caller's words are wrong; exit code 2
-    not_found,      ///< exit code 4
-    exists,         ///< exit code 5
-    in_use,         ///< exit code 5
-    refused,        ///< exit code 5
-    no_space,       ///< exit code 1
-    io,             ///< the system said so; exit code 1
-    corrupt,        ///< bytes are not what they must be; exit code 1
-    unsupported,    ///< a newer format, an unknown incompatible feature; exit code 1
+    failed,       ///< anything without a code of its own; exit code 1
+    usage,        ///< the caller's words are wrong; exit code 2
+    not_found,    ///< exit code 4
+    exists,       ///< exit code 5
+    in_use,       ///< exit code 5
+    refused,      ///< exit code 5
+    no_space,     ///< exit code 1
+    io,           ///< the system said so; exit code 1
+    corrupt,      ///< bytes are not what they must be; exit code 1
+    unsupported,  ///< a newer format, an unknown incompatible feature; exit code 1
 };
 
 /// A failure of the world: what was being done, to what, and what the system said.
@@ -35,22 +35,40 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
 public:
-    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}       // NOLINT: implicit
-    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}   // NOLINT: implicit
+    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
+    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
 
     bool has_value() const { return state_.index() == 0; }
     explicit operator bool() const { return has_value(); }
-    T& value() & { CHECK(has_value()); return *std::get_if<0>(&state_); }
-    const T& value() const& { CHECK(has_value()); return *std::get_if<0>(&state_); }
-    T&& value() && { CHECK(has_value()); return std::move(*std::get_if<0>(&state_)); }
+    T& value() & {
+        CHECK(has_value());
+        return *std::get_if<0>(&state_);
+    }
+    const T& value() const& {
+        CHECK(has_value());
+        return *std::get_if<0>(&state_);
+    }
+    T&& value() && {
+        CHECK(has_value());
+        return std::move(*std::get_if<0>(&state_));
+    }
     T& operator*() & { return value(); }
     const T& operator*() const& { return value(); }
     T&& operator*() && { return std::move(*this).value(); }
     T* operator->() { return &value(); }
     const T* operator->() const { return &value(); }
-    Error& error() & { CHECK(!has_value()); return *std::get_if<1>(&state_); }
-    const Error& error() const& { CHECK(!has_value()); return *std::get_if<1>(&state_); }
-    Error&& error() && { CHECK(!has_value()); return std::move(*std::get_if<1>(&state_)); }
+    Error& error() & {
+        CHECK(!has_value());
+        return *std::get_if<1>(&state_);
+    }
+    const Error& error() const& {
+        CHECK(!has_value());
+        return *std::get_if<1>(&state_);
+    }
+    Error&& error() && {
+        CHECK(!has_value());
+        return std::move(*std::get_if<1>(&state_));
+    }
 
 private:
     std::variant<T, Error> state_;
@@ -64,8 +82,14 @@ public:
 
     bool has_value() const { return !error_.has_value(); }
     explicit operator bool() const { return has_value(); }
-    const Error& error() const& { CHECK(error_.has_value()); return *error_; }
-    Error&& error() && { CHECK(error_.has_value()); return std::move(*error_); }
+    const Error& error() const& {
+        CHECK(error_.has_value());
+        return *error_;
+    }
+    Error&& error() && {
+        CHECK(error_.has_value());
+        return std::move(*error_);
+    }
 
 private:
     std::optional<Error> error_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <future>
@@ -43,6 +44,20 @@ std::string hex(std::span<const std::uint8_t> bytes) {
         text += digits[byte & 15];
     }
     return text;
+}
+
+/// Listens, and waits a while for a port that is taken: the kernel closes the sockets of a daemon
+/// that was killed only after the requests of its rings have ended.
+Result<int> listen_patiently(const config::Endpoint& endpoint) {
+    constexpr std::chrono::milliseconds pause{50};
+    constexpr std::chrono::seconds patience{5};
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (true) {
+        auto socket = net::listen_on(endpoint.address, endpoint.port);
+        const bool taken = !socket && socket.error().code == ErrorCode::in_use;
+        if (!taken || std::chrono::steady_clock::now() >= until) return socket;
+        std::this_thread::sleep_for(pause);
+    }
 }
 
 /// Calls a function on a ring's thread and waits for what it returns.
@@ -155,7 +170,7 @@ Result<void> Fleet::start_rings(std::uint32_t count) {
 Result<void> Fleet::listen() {
     std::vector<int> sockets;
     for (const config::Endpoint& endpoint : config_.listen) {
-        auto socket = net::listen_on(endpoint.address, endpoint.port);
+        auto socket = listen_patiently(endpoint);
         if (!socket) {
             std::for_each(sockets.begin(), sockets.end(), ::close);
             return socket.error();

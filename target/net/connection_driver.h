@@ -31,7 +31,9 @@ public:
     /// Begins to receive.
     void start();
     /// Requires: a login waits for its target, so nothing is in the kernel.
-    bool is_movable() const { return awaiting_target_ && !receiving_ && !sending_ && !pump_.queued; }
+    bool is_movable() const {
+        return awaiting_target_ && !receiving_ && !sending_ && !pump_.queued;
+    }
     void move_to(RingWorker& worker, ConnectionId id);
     /// The target is open on this ring: the login goes on.
     void target_ready(const std::string& instance);
