@@ -17,7 +17,8 @@ constexpr std::size_t segment_kept_max = 512;
 
 }  // namespace
 
-Connection::State::State(Connection& self, ConnectionOwner& owner, const ConnectionLimits& limits)
+Connection::State::State(Connection& self, ConnectionOwner& owner, const ConnectionLimits& limits,
+                         void (*random)(MutableBytes))
     : self_(self),
       owner_(&owner),
       limits_(limits),
@@ -26,7 +27,7 @@ Connection::State::State(Connection& self, ConnectionOwner& owner, const Connect
       output_(
           numbering_, [](void* context, Task& task) { static_cast<State*>(context)->finish(task); },
           this),
-      login_(std::make_unique<Login>(limits)) {
+      login_(std::make_unique<Login>(limits, random)) {
     CHECK(limits.command_window > 0);
     enter(ConnectionEvent::transport_accepted);
 }
@@ -252,9 +253,7 @@ void Connection::State::close(CloseReason::Kind kind, std::string text) {
 
 Connection::Connection(ConnectionOwner& owner, const ConnectionLimits& limits,
                        void (*random)(MutableBytes))
-    : state_(std::make_unique<State>(*this, owner, limits)) {
-    static_cast<void>(random);
-}
+    : state_(std::make_unique<State>(*this, owner, limits, random)) {}
 
 Connection::~Connection() = default;
 

@@ -19,6 +19,7 @@
 namespace cowtgt::iscsi {
 
 class Connection;
+class ChapDigest;
 
 /// Session identifier part of the initiator (RFC 7143 section 11.12.5).
 using Isid = std::array<std::uint8_t, 6>;
@@ -65,6 +66,7 @@ struct LoginDecision {
     struct Chap {
         std::string user, secret;                ///< what the initiator must prove
         std::string mutual_user, mutual_secret;  ///< what we prove; empty: no mutual CHAP
+        const ChapDigest* digest = nullptr;      ///< outlives the login
     };
     std::optional<Chap> chap;  ///< absent: AuthMethod=None
 };

@@ -30,7 +30,8 @@ inline constexpr std::size_t control_bytes_max = 1048576;
 /// What Connection hides. One part per file: connection.cc (stream and dispatch),
 /// connection_login.cc, scsi_tasks.cc, data_out.cc, control_pdus.cc.
 struct Connection::State {
-    State(Connection& self, ConnectionOwner& owner, const ConnectionLimits& limits);
+    State(Connection& self, ConnectionOwner& owner, const ConnectionLimits& limits,
+          void (*random)(MutableBytes));
 
     // connection.cc
     void read(Bytes& in);

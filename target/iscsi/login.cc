@@ -1,6 +1,7 @@
 #include "target/iscsi/login.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cowtgt::iscsi {
 
@@ -25,6 +26,10 @@ bool continues(const LoginRequest& request) {
 
 LoginRefused initiator_error(std::string reason) {
     return {LoginStatus::initiator_error, std::move(reason)};
+}
+
+LoginRefused authentication_failure(std::string reason) {
+    return {LoginStatus::authentication_failure, std::move(reason)};
 }
 
 bool is_name_key(Key key) {
@@ -147,8 +152,8 @@ LoginStep Login::decide(const LoginDecision& decision) {
         // One connection per session: there is none that this one could join.
         return LoginRefused{LoginStatus::session_does_not_exist, "TSIH of no session"};
     }
-    if (decision.chap) {
-        return LoginRefused{LoginStatus::authentication_failure, "CHAP is required"};
+    if (decision.chap && stage_ != LoginStage::security) {
+        return authentication_failure("CHAP is required, but the login begins without security");
     }
     if (Refusal refusal = negotiate()) return *std::move(refusal);
     return answer();
@@ -169,7 +174,7 @@ Login::Refusal Login::negotiate() {
                     *negotiation_.answer_first_burst_length(*first_burst_offer_));
         first_burst_offer_.reset();
     }
-    return std::nullopt;
+    return authenticate();
 }
 
 Login::Refusal Login::negotiate_pair(const TextPair& pair) {
@@ -199,17 +204,66 @@ Login::Refusal Login::negotiate_pair(const TextPair& pair) {
     return std::nullopt;
 }
 
-Login::Refusal Login::negotiate_security(const KeyRow& row, std::string_view offer) {
-    if (row.key != Key::auth_method || stage_ != LoginStage::security) {
+Login::Refusal Login::negotiate_security(const KeyRow& row, std::string_view value) {
+    if (stage_ != LoginStage::security) {
         append_pair(answer_text_, row.name, "Reject");
         return std::nullopt;
     }
-    const std::vector<std::string_view> methods = split_list(offer);
-    if (std::ranges::find(methods, "None") == methods.end()) {
-        return LoginRefused{LoginStatus::authentication_failure,
-                            "AuthMethod=" + std::string(offer) + " has no method of ours"};
+    if (row.key == Key::auth_method) return choose_method(row, value);
+    if (!decision_.chap) {
+        append_pair(answer_text_, row.name, "Reject");
+        return std::nullopt;
     }
-    append_pair(answer_text_, row.name, "None");
+    switch (row.key) {
+        case Key::chap_a:
+            chap_keys_.algorithms = value;
+            break;
+        case Key::chap_i:
+            chap_keys_.identifier = value;
+            break;
+        case Key::chap_c:
+            chap_keys_.challenge = value;
+            break;
+        case Key::chap_n:
+            chap_keys_.name = value;
+            break;
+        default:
+            chap_keys_.response = value;
+    }
+    if (!chap_) return authentication_failure(std::string(row.name) + " before AuthMethod=CHAP");
+    return std::nullopt;
+}
+
+/// Section 12: of the methods that both sides accept. There is one: CHAP if it is demanded, else
+/// None.
+Login::Refusal Login::choose_method(const KeyRow& row, std::string_view offer) {
+    const std::string_view ours = decision_.chap ? "CHAP" : "None";
+    const std::vector<std::string_view> methods = split_list(offer);
+    if (std::ranges::find(methods, ours) == methods.end()) {
+        return authentication_failure("AuthMethod=" + std::string(offer) + ", but it must be " +
+                                      std::string(ours));
+    }
+    append_pair(answer_text_, row.name, ours);
+    method_chosen_ = true;
+    return std::nullopt;
+}
+
+/// What the CHAP keys of one text come to; section 12.1.3 has them in texts of their own, after
+/// the one that chooses the method.
+Login::Refusal Login::authenticate() {
+    if (!decision_.chap || stage_ != LoginStage::security) return std::nullopt;
+    const ChapKeys keys = std::exchange(chap_keys_, {});
+    if (chap_) {
+        const ChapStep step = chap_->receive(keys);
+        if (const auto* failure = std::get_if<ChapFailure>(&step)) {
+            return authentication_failure(failure->reason);
+        }
+        answer_text_ += std::get<ChapAnswer>(step).text;
+    } else if (method_chosen_) {
+        chap_.emplace(*decision_.chap, random_);
+    } else if (wants_transit(request_)) {
+        return authentication_failure("CHAP is required, but AuthMethod was not offered");
+    }
     return std::nullopt;
 }
 
@@ -241,7 +295,8 @@ void Login::declare_ours() {
 LoginStep Login::answer() {
     pieces_.append(answer_text_);
     answer_text_.clear();
-    const bool transits = wants_transit(request_);
+    // Section 6.3.2: the target decides when security negotiation is over.
+    const bool transits = wants_transit(request_) && !must_authenticate();
     const auto next = static_cast<LoginStage>(next_stage_of(request_));
     const std::string_view piece = pieces_.take(login_segment_max);
     auto flags =

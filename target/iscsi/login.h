@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "target/iscsi/chap.h"
 #include "target/iscsi/connection.h"
 #include "target/iscsi/keys.h"
 #include "target/iscsi/pdu.h"
@@ -35,11 +36,15 @@ using LoginStep = std::variant<LoginAnswer, LoginNeedsDecision, LoginNeedsSessio
 ///
 /// Bytes in, values out; whoever owns it sends the answers. It exists only until full feature
 /// phase, so what it holds costs an idle session nothing.
-/// AuthMethod is None. A decision that demands CHAP is refused as an authentication failure.
+/// AuthMethod is None, or CHAP if the decision demands it.
 class Login {
 public:
-    explicit Login(const ConnectionLimits& limits)
-        : limits_(limits), collector_(limits.login_text_max), negotiation_(limits) {}
+    /// `random` fills CHAP challenges.
+    Login(const ConnectionLimits& limits, void (*random)(MutableBytes))
+        : limits_(limits),
+          random_(random),
+          collector_(limits.login_text_max),
+          negotiation_(limits) {}
 
     /// One Login Request with its data segment.
     LoginStep receive(const LoginRequest& request, Bytes data);
@@ -62,11 +67,17 @@ private:
     Refusal declare_name(const KeyRow& row, std::string_view value);
     Refusal negotiate();
     Refusal negotiate_pair(const TextPair& pair);
-    Refusal negotiate_security(const KeyRow& row, std::string_view offer);
+    Refusal negotiate_security(const KeyRow& row, std::string_view value);
+    Refusal choose_method(const KeyRow& row, std::string_view offer);
+    Refusal authenticate();
+    bool must_authenticate() const {
+        return decision_.chap && !(chap_ && chap_->is_authenticated());
+    }
     void declare_ours();
     LoginStep answer();
 
     ConnectionLimits limits_;
+    void (*random_)(MutableBytes);
     TextCollector collector_;
     KeyNegotiation negotiation_;
     LoginRequestInfo info_;
@@ -78,6 +89,9 @@ private:
     std::string text_;  ///< of the step that is being negotiated
     std::string answer_text_;
     std::optional<std::string> first_burst_offer_;
+    bool method_chosen_ = false;
+    std::optional<Chap> chap_;  ///< since AuthMethod=CHAP was answered
+    ChapKeys chap_keys_;        ///< of the text that is being negotiated
     TextPieces pieces_;
 };
 

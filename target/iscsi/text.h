@@ -34,6 +34,14 @@ void append_pair(std::string& text, std::string_view key, std::string_view value
 std::optional<std::uint32_t> parse_number(std::string_view value);
 /// "Yes" or "No", as they are spelled there.
 std::optional<bool> parse_boolean(std::string_view value);
+/// A binary-value of section 6.1: hex-constant ("0x...", two digits for each byte) or
+/// base64-constant
+/// ("0b...", RFC 4648 with its padding). Nothing for any other text, for no byte at all and for
+/// more than `byte_count_max` bytes.
+std::optional<std::vector<std::byte>> parse_binary(std::string_view value,
+                                                   std::size_t byte_count_max);
+/// "0x..."
+std::string hex_constant(Bytes bytes);
 /// The values of a list, "a,b,c". Ownership: points into `value`.
 std::vector<std::string_view> split_list(std::string_view value);
 

@@ -435,12 +435,6 @@ TEST_P(LoginTest, TheOwnerMayRefuse) {
     }
 }
 
-TEST_P(LoginTest, RefusesWhenChapIsRequired) {
-    script.owner.decision.chap = LoginDecision::Chap{"user", "secret", {}, {}};
-    expect_refused(script.login(security_to_operational, with_names({{"AuthMethod", "CHAP"}})),
-                   LoginStatus::authentication_failure);
-}
-
 TEST_P(LoginTest, AKeyMayNotComeAgainInALaterRequest) {
     script.login(in_operational, with_names({{"InitialR2T", "No"}}));
     expect_refused(script.login(operational_to_full_feature, {{"InitialR2T", "No"}}),
