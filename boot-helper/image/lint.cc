@@ -372,9 +372,7 @@ constexpr std::array checks = {
     Check{"crypttab", Severity::failure, crypttab_devices,
           "a clone has other UUIDs, so this is not found and the boot waits for it", "use LABEL="},
     Check{"boot-loader", Severity::warning, loader_devices,
-          "in disk mode the boot loader of a clone does not find its root",
-          "set "
-          "GRUB_DISABLE_LINUX_UUID=true, search by label, and make grub.cfg again"},
+          "in disk mode the boot loader of a clone does not find its root", seal},
     Check{"resume", Severity::warning, resume_device,
           "the initramfs waits for a swap partition that a clone does not have", seal},
     Check{"root-label", Severity::warning, root_label_missing,
