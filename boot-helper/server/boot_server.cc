@@ -179,7 +179,6 @@ public:
 
 private:
     void set_deadline(std::chrono::milliseconds time) {
-        error_code ignored;
         timer_.expires_after(time);
         timer_.async_wait([self = shared_from_this()](error_code problem) {
             // A wait that was replaced may have its turn already: only the last one counts.
