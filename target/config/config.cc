@@ -134,26 +134,6 @@ std::string known_settings() {
     return names;
 }
 
-/// A TOML basic string.
-std::string toml_string(std::string_view text) {
-    constexpr std::string_view hex = "0123456789abcdef";
-    std::string result = "\"";
-    for (const char c : text) {
-        const auto code = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\') {
-            result += '\\';
-            result += c;
-        } else if (code < 0x20 || code == 0x7f) {
-            result += "\\u00";
-            result += hex[code >> 4];
-            result += hex[code & 15];
-        } else {
-            result += c;
-        }
-    }
-    return result + '"';
-}
-
 }  // namespace
 
 std::string_view to_string(LogLevel level) {
@@ -185,6 +165,7 @@ Result<Config> parse_config(std::string_view text, const std::filesystem::path& 
         config.control_socket = control_socket_for(file, config.store);
     }
     config.machines_file = file.parent_path() / "machines.toml";
+    config.secrets_file = file.parent_path() / "secrets.toml";
     return config;
 }
 

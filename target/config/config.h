@@ -31,6 +31,7 @@ struct Config {
     std::optional<Endpoint> http;  ///< absent: no HTTP
     std::filesystem::path control_socket;
     std::filesystem::path machines_file;  ///< machines.toml beside the file
+    std::filesystem::path secrets_file;   ///< secrets.toml there; need not exist
     std::uint32_t rings = 0;              ///< 0: one per core
     LogLevel log_level = LogLevel::info;
 };

@@ -14,7 +14,6 @@ namespace cowtgt::config {
 namespace {
 
 constexpr std::size_t text_file_bytes_max = 64U << 20;
-constexpr mode_t new_file_mode = 0644;
 
 Result<void> write_all(int fd, std::string_view text, const std::string& doing) {
     while (!text.empty()) {
@@ -27,13 +26,13 @@ Result<void> write_all(int fd, std::string_view text, const std::string& doing) 
 }
 
 Result<void> write_new_file(const std::filesystem::path& file, std::string_view text,
-                            const std::filesystem::path& like) {
+                            const std::filesystem::path& like, NewFileMode new_file_mode) {
     const std::string doing = "writing " + file.string();
     const Descriptor out(
         ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!out.is_open()) return system_error(doing, errno);
     struct stat old {};
-    mode_t mode = new_file_mode;
+    auto mode = static_cast<mode_t>(new_file_mode);
     if (::stat(like.c_str(), &old) == 0) {
         mode = old.st_mode & 07777U;
         // Only root may give files away; for others the new file keeps being theirs.
@@ -89,13 +88,14 @@ Result<std::string> read_text_file(const std::filesystem::path& file) {
     }
 }
 
-Result<void> replace_text_file(const std::filesystem::path& file, std::string_view text) {
+Result<void> replace_text_file(const std::filesystem::path& file, std::string_view text,
+                               NewFileMode new_file_mode) {
     std::error_code ignored;
     std::filesystem::path real = std::filesystem::canonical(file, ignored);
     if (real.empty()) real = file;
     std::filesystem::path fresh = real;
     fresh += ".new";
-    if (auto written = write_new_file(fresh, text, real); !written) {
+    if (auto written = write_new_file(fresh, text, real, new_file_mode); !written) {
         ::unlink(fresh.c_str());
         return written;
     }

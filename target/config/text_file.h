@@ -23,9 +23,13 @@ FileStamp stamp_of(const std::filesystem::path& file);
 /// not_found when there is none; refused when it is larger than any file of ours can be.
 Result<std::string> read_text_file(const std::filesystem::path& file);
 
+/// Of a file that did not exist before.
+enum class NewFileMode : std::uint32_t { readable = 0644, owner_only = 0600 };
+
 /// A reader sees the old content or the new one, never a part, power loss included: written beside
 /// it, synced, renamed over it, directory synced. Mode and owner of an existing file stay. A
 /// symbolic link stays one: the file that it points to is replaced.
-Result<void> replace_text_file(const std::filesystem::path& file, std::string_view text);
+Result<void> replace_text_file(const std::filesystem::path& file, std::string_view text,
+                               NewFileMode new_file_mode = NewFileMode::readable);
 
 }  // namespace cowtgt::config

@@ -77,6 +77,25 @@ Result<std::vector<TomlEntry>> parse_toml(std::string_view text, std::string_vie
     return entries;
 }
 
+std::string toml_string(std::string_view text) {
+    constexpr std::string_view hex = "0123456789abcdef";
+    std::string result = "\"";
+    for (const char c : text) {
+        const auto code = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            result += '\\';
+            result += c;
+        } else if (code < 0x20 || code == 0x7f) {
+            result += "\\u00";
+            result += hex[code >> 4];
+            result += hex[code & 15];
+        } else {
+            result += c;
+        }
+    }
+    return result + '"';
+}
+
 Error error_at(std::string_view file, Place place, std::string_view sentence) {
     return {ErrorCode::usage, std::string(file) + ":" + std::to_string(place.line) + ":" +
                                   std::to_string(place.column) + ": " + std::string(sentence)};

@@ -38,6 +38,9 @@ struct TomlEntry {
 /// The entries of the root table, in the order of the file. `file` is for the messages.
 Result<std::vector<TomlEntry>> parse_toml(std::string_view text, std::string_view file);
 
+/// A TOML basic string that stands for `text`, with its quotes.
+std::string toml_string(std::string_view text);
+
 /// "FILE:LINE:COLUMN: sentence", code usage.
 Error error_at(std::string_view file, Place place, std::string_view sentence);
 
