@@ -170,7 +170,7 @@ void Connection::State::begin_full_feature_pdu() {
     }
     if (row->has_cmd_sn && !reader_.header().immediate()) {
         const SerialNumber32 cmd_sn{reader_.header_as<CommandNumbers>().cmd_sn.get()};
-        if (!numbering_.window_contains(cmd_sn)) {
+        if (!numbering_.window_contains(cmd_sn) || numbering_.is_given_up(cmd_sn)) {
             ignored_ = true;  // section 4.2.2.1: "MUST silently ignore"
             return;
         }

@@ -63,6 +63,7 @@ struct Connection::State {
     std::optional<TransportFailure> check_unsolicited(const Task& task,
                                                       const ScsiCommand& pdu) const;
     void end_task_management();
+    bool gives_up_a_command(const TaskManagementRequestPdu& pdu);
     void complete(Task& task, const ScsiResponse& response);
     void queue_answer(Task& task);
     void detach(Task& task);

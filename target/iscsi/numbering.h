@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "cow-store/base/check.h"
 #include "cow-store/base/units.h"
@@ -27,7 +29,20 @@ public:
         return !cmd_sn.is_before(exp_cmd_sn_) && !max_cmd_sn().is_before(cmd_sn);
     }
     /// Takes the command whose number is exp_cmd_sn().
-    void command_received() { exp_cmd_sn_ = exp_cmd_sn_.plus(1); }
+    void command_received() {
+        exp_cmd_sn_ = exp_cmd_sn_.plus(1);
+        skip_given_up();
+    }
+    /// The initiator will not send the command with this number any more (section 11.5.1): whatever
+    /// still comes under it is ignored.
+    /// Requires: window_contains(cmd_sn).
+    void give_up(SerialNumber32 cmd_sn) {
+        if (!is_given_up(cmd_sn)) given_up_.push_back(cmd_sn);
+        skip_given_up();
+    }
+    bool is_given_up(SerialNumber32 cmd_sn) const {
+        return std::ranges::find(given_up_, cmd_sn) != given_up_.end();
+    }
     void take_slot() {
         CHECK(slots_in_use_ < command_window_);
         ++slots_in_use_;
@@ -46,10 +61,16 @@ public:
     }
 
 private:
+    void skip_given_up() {
+        while (std::erase(given_up_, exp_cmd_sn_) != 0)
+            exp_cmd_sn_ = exp_cmd_sn_.plus(1);
+    }
+
     SerialNumber32 stat_sn_;
     SerialNumber32 exp_cmd_sn_;
     std::uint32_t command_window_;
     std::uint32_t slots_in_use_ = 0;
+    std::vector<SerialNumber32> given_up_;  ///< beyond exp_cmd_sn_, in the window
 };
 
 }  // namespace cowtgt::iscsi

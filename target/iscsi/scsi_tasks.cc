@@ -255,6 +255,17 @@ void Connection::State::end_direct_receive() {
     if (std::exchange(direct_task_finished_, false)) release(*task);
 }
 
+/// Section 11.5.1: a task that is not there, but whose command may still be under way, counts as
+/// received and aborted.
+bool Connection::State::gives_up_a_command(const TaskManagementRequestPdu& pdu) {
+    const SerialNumber32 referenced{pdu.ref_cmd_sn.get()};
+    if (!numbering_.window_contains(referenced) || !referenced.is_before({pdu.cmd_sn.get()})) {
+        return false;
+    }
+    numbering_.give_up(referenced);
+    return true;
+}
+
 void Connection::State::end_task_management() {
     const auto pdu = reader_.header_as<TaskManagementRequestPdu>();
     TaskManagementRequest request;
@@ -281,6 +292,10 @@ void Connection::State::end_task_management() {
         Task* task = tasks_.find(request.referenced_task_tag);
         if (task != nullptr && !task->known_to_owner) {
             finish(*task);
+            self_.answer_task_management(request, TaskFunctionResponse::complete);
+            return;
+        }
+        if (task == nullptr && gives_up_a_command(pdu)) {
             self_.answer_task_management(request, TaskFunctionResponse::complete);
             return;
         }

@@ -362,6 +362,67 @@ TEST_P(FullFeatureTest, AbortTaskFindsTheTask) {
     EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().max_cmd_sn.get(), 129U);
 }
 
+/// RFC 7143 section 11.5.1, second paragraph about RefCmdSN.
+TEST_P(FullFeatureTest, AbortTaskTakesTheNumberOfACommandThatDoesNotCome) {
+    const ScsiCommand lost = script.command(read_operation, 512, 512, ScsiCommand::flag_read);
+    const std::uint32_t number = lost.cmd_sn.get();
+    TaskManagementRequestPdu abort = task_management(1, lost.initiator_task_tag.get());
+    abort.cmd_sn = number + 1;
+    abort.ref_cmd_sn = number;
+    auto answers = script.send(abort);
+    ASSERT_EQ(answers.size(), 1U);
+    EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().response, 0);
+    EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().exp_cmd_sn.get(), number + 1);
+    EXPECT_TRUE(script.send(lost).empty()) << "it counts as received and aborted";
+    EXPECT_EQ(script.send(read_of(512, 512)).size(), 1U);
+    EXPECT_TRUE(script.owner.closes.empty());
+}
+
+TEST_P(FullFeatureTest, AbortTasksMayTakeSeveralNumbersInAnyOrder) {
+    std::vector<ScsiCommand> lost;
+    for (int i = 0; i < 3; ++i)
+        lost.push_back(read_of(512, 512));
+    for (const std::size_t i : {2U, 1U, 2U}) {
+        TaskManagementRequestPdu abort = task_management(1, lost[i].initiator_task_tag.get());
+        abort.cmd_sn = script.cmd_sn();
+        abort.ref_cmd_sn = lost[i].cmd_sn;
+        const auto answers = script.send(abort);
+        ASSERT_EQ(answers.size(), 1U);
+        EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().response, 0);
+        EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().exp_cmd_sn.get(),
+                  lost[0].cmd_sn.get());
+    }
+    EXPECT_TRUE(script.send(lost[2]).empty());
+    const auto answers = script.send(lost[0]);
+    ASSERT_EQ(answers.size(), 1U);
+    EXPECT_EQ(answers[0].as<DataIn>().exp_cmd_sn.get(), script.cmd_sn());
+    EXPECT_EQ(script.send(read_of(512, 512)).size(), 1U);
+}
+
+TEST_P(FullFeatureTest, AbortTaskOfANumberThatCannotComeFindsNothing) {
+    struct Row {
+        const char* what;
+        std::uint32_t ref_cmd_sn, cmd_sn;  ///< relative to ExpCmdSN
+    };
+    const Row rows[] = {
+        {"before the window", 0xffffffff, 0},
+        {"its own number", 0, 0},
+        {"after its own number", 5, 3},
+        {"beyond the window", 128, 129},
+    };
+    const std::uint32_t expected = script.cmd_sn();
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        TaskManagementRequestPdu abort = task_management(1, 0x4711);
+        abort.cmd_sn = expected + row.cmd_sn;
+        abort.ref_cmd_sn = expected + row.ref_cmd_sn;
+        const auto answers = script.send(abort);
+        ASSERT_EQ(answers.size(), 1U);
+        EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().response, 1);
+        EXPECT_EQ(answers[0].as<TaskManagementResponsePdu>().exp_cmd_sn.get(), expected);
+    }
+}
+
 TEST_P(FullFeatureTest, ATaskWhoseStatusIsQueuedCannotBeAborted) {
     const ScsiCommand command = script.command(hold_operation, 0, 0, 0);
     script.send(command);
