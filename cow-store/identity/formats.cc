@@ -5,16 +5,32 @@
 #include <system_error>
 #include <utility>
 
+#include "cow-store/identity/btrfs.h"
+#include "cow-store/identity/exfat.h"
 #include "cow-store/identity/ext.h"
+#include "cow-store/identity/fat.h"
+#include "cow-store/identity/luks.h"
+#include "cow-store/identity/lvm2.h"
+#include "cow-store/identity/ntfs.h"
+#include "cow-store/identity/swap.h"
 #include "cow-store/identity/xfs.h"
 
 namespace cowtgt::identity {
 
 namespace {
 
+// What lies outermost comes first: a container, a magic number at the very beginning, and last what
+// only looks like a boot sector.
 constexpr std::array rows = {
-    FileSystemFormat{"ext", examine_ext, patch_ext},
+    FileSystemFormat{"luks", examine_luks, patch_luks},
+    FileSystemFormat{"lvm2", examine_lvm2, patch_lvm2},
     FileSystemFormat{"xfs", examine_xfs, patch_xfs},
+    FileSystemFormat{"btrfs", examine_btrfs, patch_btrfs},
+    FileSystemFormat{"swap", examine_swap, patch_swap},
+    FileSystemFormat{"ext", examine_ext, patch_ext},
+    FileSystemFormat{"exfat", examine_exfat, patch_exfat},
+    FileSystemFormat{"ntfs", examine_ntfs, patch_ntfs},
+    FileSystemFormat{"fat", examine_fat, patch_fat},
 };
 
 }  // namespace

@@ -24,6 +24,8 @@ Result<std::optional<PartitionTable>> examine_table(const Window& disk) {
 }
 
 Result<std::optional<Structure>> examine_content(const Window& window, const std::string& place) {
+    Result<std::optional<Structure>> raid = examine_raid_member(window, place);
+    if (!raid || raid->has_value()) return raid;
     for (const FileSystemFormat& format : file_system_formats()) {
         Result<std::optional<Structure>> found = format.examine(window, place);
         if (!found || found->has_value()) return found;

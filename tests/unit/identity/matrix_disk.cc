@@ -32,6 +32,14 @@ void write_mbr(const std::filesystem::path& path, std::uint32_t first, std::uint
     write_file(path, 0, sector);
 }
 
+/// On the file itself where that is possible: devices make it wait for the kernel.
+ToolResult run_sgdisk(const std::filesystem::path& path, const DiskShape& shape,
+                      const std::string& arguments) {
+    if (shape.block_size() == 512) return run_tool("sgdisk " + arguments + " " + path.string());
+    const LoopDevice disk(path, 0, FileImage(path).size(), shape.block_size());
+    return run_tool("sgdisk " + arguments + " " + disk.path());
+}
+
 }  // namespace
 
 std::string_view name_of(Layout layout) {
@@ -95,17 +103,15 @@ void make_disk(const std::filesystem::path& path, const DiskShape& shape) {
         write_mbr(path, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count));
         return;
     }
-    const LoopDevice disk(path, 0, shape.disk_size(), shape.block_size());
-    const ToolResult made =
-        run_tool("sgdisk -a 1 -n 1:" + std::to_string(first) + ":" +
-                 std::to_string(first + count - 1) + " -c 1:content " + disk.path());
+    const ToolResult made = run_sgdisk(path, shape,
+                                       "-a 1 -n 1:" + std::to_string(first) + ":" +
+                                           std::to_string(first + count - 1) + " -c 1:content");
     ASSERT_EQ(made.exit_code, 0) << made.output;
 }
 
 std::string table_problems(const std::filesystem::path& path, const DiskShape& shape) {
     if (shape.layout == Layout::bare || shape.layout == Layout::mbr) return "";
-    const LoopDevice disk(path, 0, FileImage(path).size(), shape.block_size());
-    const ToolResult verdict = run_tool("sgdisk -v " + disk.path());
+    const ToolResult verdict = run_sgdisk(path, shape, "-v");
     const bool good = verdict.output.find("No problems found") != std::string::npos;
     return good ? "" : verdict.output;
 }

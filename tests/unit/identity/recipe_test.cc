@@ -176,7 +176,7 @@ TEST(Examine, TinyAndEmptyImagesHaveNoIdentity) {
     }
 }
 
-TEST(Examine, NamesWhatItCannotPatchYet) {
+TEST(Examine, NamesWhatItCannotPatch) {
     struct Row {
         std::uint64_t offset;
         std::string_view magic;
@@ -186,8 +186,11 @@ TEST(Examine, NamesWhatItCannotPatchYet) {
         {0, "XFSB", "XFS on the whole disk"},
         {0x10040, "_BHRfS_M", "Btrfs on the whole disk"},
         {4086, "SWAPSPACE2", "swap on the whole disk"},
-        {4086, "S1SUSPEND", "hibernation image on the whole disk"},
-        {512, "LABELONE", "LVM2 on the whole disk"},
+        {4086, "S1SUSPEND", "swap on the whole disk"},
+        {4096, "\xfc\x4e\x2b\xa9", "MD RAID on the whole disk"},
+        {mib - 8192, "\xfc\x4e\x2b\xa9", "MD RAID on the whole disk"},
+        {1024, "\x10\x20\xf5\xf2", "F2FS on the whole disk"},
+        {512, "LABELONE................LVM2 001", "LVM2 on the whole disk"},
         {0, "LUKS\xba\xbe", "LUKS on the whole disk"},
         {0x52, "FAT32   ", "FAT on the whole disk"},
         {0x36, "FAT16   ", "FAT on the whole disk"},
