@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 namespace cowtgt::net {
 
@@ -38,6 +39,7 @@ ConnectionDriver::ConnectionDriver(RingWorker& worker, ConnectionId id, int sock
       id_(id),
       socket_(socket),
       peer_(peer_address(socket)),
+      peer_ip_(peer_ip(socket)),
       portal_(own_address(socket)),
       connection_(*this, worker.options().connection, random_bytes),
       began_(worker.now_seconds()),
@@ -214,24 +216,38 @@ void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginReq
         refuse(iscsi::LoginStatus::service_unavailable);
         return;
     }
+    const node::Catalogue& catalogue = worker_->catalogue();
     if (info.session_type == iscsi::SessionType::discovery) {
-        connection_.decide_login({});
+        iscsi::LoginDecision decision;
+        decision.chap = catalogue.discovery_chap();
+        connection_.decide_login(decision);
         return;
     }
-    const node::Catalogue::Found found = worker_->catalogue().find(info.target_name);
+    const node::Catalogue::Found found = catalogue.find(info.target_name);
     if (found.entry == nullptr) {
         log_refusal(info, iscsi::LoginStatus::target_not_found,
                     "no such target; cowtgt ls shows what there is");
         refuse(iscsi::LoginStatus::target_not_found);
-    } else if (!node::Catalogue::admits(found, info.initiator_name)) {
-        log_refusal(info, iscsi::LoginStatus::authorization_failure,
-                    "this target admits " + found.entry->admitted_initiator +
-                        " only; set that initiator name on the machine");
-        refuse(iscsi::LoginStatus::authorization_failure);
-    } else {
-        awaiting_target_ = true;
-        worker_->broker().target_wanted(*worker_, id_, found.entry->instance);
+        return;
     }
+    const node::Refusal refusal = node::Catalogue::refusal(found, {info.initiator_name, peer_ip_});
+    if (refusal != node::Refusal::none) {
+        refuse_by(found, refusal);
+        return;
+    }
+    awaiting_target_ = true;
+    chap_ = found.entry->chap;
+    worker_->broker().target_wanted(*worker_, id_, found.entry->instance);
+}
+
+void ConnectionDriver::refuse_by(const node::Catalogue::Found& found, node::Refusal refusal) {
+    const std::string reason = refusal == node::Refusal::address
+                                   ? "this target does not admit the address; see from= of " +
+                                         found.entry->instance + " in machines.toml"
+                                   : "this target admits " + found.entry->admitted_initiator +
+                                         " only; set that initiator name on the machine";
+    log_refusal(connection_.login_info(), iscsi::LoginStatus::authorization_failure, reason);
+    refuse(iscsi::LoginStatus::authorization_failure);
 }
 
 void ConnectionDriver::refuse(iscsi::LoginStatus status) {
@@ -251,6 +267,7 @@ void ConnectionDriver::target_ready(const std::string& instance) {
     }
     iscsi::LoginDecision decision;
     decision.target_alias = instance;
+    decision.chap = std::exchange(chap_, std::nullopt);
     connection_.decide_login(decision);
     wake();
 }
@@ -332,10 +349,11 @@ std::vector<iscsi::TargetRecord> ConnectionDriver::targets_wanted(iscsi::Connect
     const std::vector<std::string> addresses{portal_ + ",1"};
     std::vector<iscsi::TargetRecord> records;
     const node::Catalogue& catalogue = worker_->catalogue();
-    const std::string& initiator = connection_.login_info().initiator_name;
+    const node::Initiator initiator{connection_.login_info().initiator_name, peer_ip_};
     if (!name.empty()) {
         const node::Catalogue::Found found = catalogue.find(name);
-        if (node::Catalogue::admits(found, initiator)) {
+        if (found.entry != nullptr &&
+            node::Catalogue::refusal(found, initiator) == node::Refusal::none) {
             records.push_back({std::string(name), addresses});
         }
         return records;

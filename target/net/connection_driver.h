@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,7 @@ private:
     void start_send();
     void was_sent(const ring::Completion::Outcome& outcome);
     void finish_attach();
+    void refuse_by(const node::Catalogue::Found& found, node::Refusal refusal);
     void log_refusal(const iscsi::LoginRequestInfo& info, iscsi::LoginStatus status,
                      std::string_view reason);
 
@@ -80,10 +82,12 @@ private:
     ConnectionId id_;
     int socket_;
     std::string peer_;
+    IpAddress peer_ip_;
     std::string portal_;
     iscsi::Connection connection_;
     node::Target* target_ = nullptr;
     std::string instance_;
+    std::optional<iscsi::LoginDecision::Chap> chap_;  ///< while the target is being opened
 
     ring::Completion receive_;
     ring::Completion send_;

@@ -56,6 +56,20 @@ std::string text_of_address(const sockaddr_storage& address) {
     return "[" + std::string(text) + "]:" + port;
 }
 
+IpAddress peer_ip(int socket) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    IpAddress ip{};
+    if (getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return ip;
+    if (address.ss_family == AF_INET6) {
+        std::memcpy(ip.data(), &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, 16);
+    } else if (address.ss_family == AF_INET) {
+        ip[10] = ip[11] = 0xff;
+        std::memcpy(ip.data() + 12, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, 4);
+    }
+    return ip;
+}
+
 std::string peer_address(int socket) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cow-store/base/result.h"
+#include "target/address_range.h"
 
 namespace cowtgt::net {
 
@@ -14,6 +15,8 @@ std::string text_of_address(const sockaddr_storage& address);
 /// Of the peer, or of this end; "unknown" when the socket is gone.
 std::string peer_address(int socket);
 std::string own_address(int socket);
+/// Of the peer; all zero when the socket is gone or of another kind.
+IpAddress peer_ip(int socket);
 
 /// Makes a TCP socket that listens on a numeric address. An IPv6 wildcard takes IPv4 as well.
 /// The error names the address and what holds it, as far as the system says.

@@ -18,7 +18,9 @@ std::string lower_case(std::string_view text) {
 
 }  // namespace
 
-Catalogue::Catalogue(std::vector<CatalogueEntry> entries) : entries_(std::move(entries)) {
+Catalogue::Catalogue(std::vector<CatalogueEntry> entries,
+                     std::optional<iscsi::LoginDecision::Chap> discovery_chap)
+    : entries_(std::move(entries)), discovery_chap_(std::move(discovery_chap)) {
     by_name_.reserve(entries_.size() * 2);
     for (const CatalogueEntry& entry : entries_) {
         by_name_.emplace(lower_case(entry.target_name), Found{&entry, false});
@@ -33,18 +35,24 @@ Catalogue::Found Catalogue::find(std::string_view target_name) const {
     return found == by_name_.end() ? Found{} : found->second;
 }
 
-bool Catalogue::admits(const Found& found, std::string_view initiator_name) {
-    if (found.entry == nullptr) return false;
-    if (found.entry->admitted_initiator.empty()) return true;
-    const std::string name = lower_case(initiator_name);
-    if (name == lower_case(found.entry->admitted_initiator)) return true;
-    return found.by_alias && name.starts_with(ipxe_name_prefix);
+Refusal Catalogue::refusal(const Found& found, const Initiator& initiator) {
+    const CatalogueEntry& entry = *found.entry;
+    const auto& ranges = entry.admitted_addresses;
+    const bool is_from_there =
+        ranges.empty() || std::any_of(ranges.begin(), ranges.end(), [&](const AddressRange& range) {
+            return range.contains(initiator.address);
+        });
+    if (!is_from_there) return Refusal::address;
+    if (entry.admitted_initiator.empty()) return Refusal::none;
+    const std::string name = lower_case(initiator.name);
+    if (name == lower_case(entry.admitted_initiator)) return Refusal::none;
+    return found.by_alias && name.starts_with(ipxe_name_prefix) ? Refusal::none : Refusal::name;
 }
 
-std::vector<const CatalogueEntry*> Catalogue::visible_to(std::string_view initiator_name) const {
+std::vector<const CatalogueEntry*> Catalogue::visible_to(const Initiator& initiator) const {
     std::vector<const CatalogueEntry*> visible;
     for (const CatalogueEntry& entry : entries_) {
-        if (admits({&entry, false}, initiator_name)) visible.push_back(&entry);
+        if (refusal({&entry, false}, initiator) == Refusal::none) visible.push_back(&entry);
     }
     return visible;
 }

@@ -1,28 +1,43 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "target/address_range.h"
 #include "target/iscsi/connection.h"
 
 namespace cowtgt::node {
 
 /// One target as a login sees it.
 struct CatalogueEntry {
-    std::string target_name;         ///< P:web01
-    std::string mac_alias;           ///< P:mac-52-54-00-12-34-01, or empty
-    std::string instance;            ///< web01
-    std::string admitted_initiator;  ///< P:init:web01; empty: any
+    std::string target_name;                              ///< P:web01
+    std::string mac_alias;                                ///< P:mac-52-54-00-12-34-01, or empty
+    std::string instance;                                 ///< web01
+    std::string admitted_initiator;                       ///< P:init:web01; empty: any
+    std::vector<AddressRange> admitted_addresses = {};    ///< empty: any
+    std::optional<iscsi::LoginDecision::Chap> chap = {};  ///< absent: no authentication
 };
+
+/// Who asks: its name is its word, its address is where its answers go.
+struct Initiator {
+    std::string_view name;
+    IpAddress address{};
+};
+
+/// Why an initiator may not log in.
+enum class Refusal : std::uint8_t { none, name, address };
 
 /// Which targets there are and who may log in to them: an immutable value that every ring holds
 /// while it is the newest.
 class Catalogue {
 public:
-    explicit Catalogue(std::vector<CatalogueEntry> entries);
+    /// `discovery_chap`: what discovery sessions have to prove; absent: nothing.
+    explicit Catalogue(std::vector<CatalogueEntry> entries,
+                       std::optional<iscsi::LoginDecision::Chap> discovery_chap = {});
 
     struct Found {
         const CatalogueEntry* entry = nullptr;
@@ -31,14 +46,19 @@ public:
     /// By target name or alias. iSCSI names compare without case (RFC 7143 section 4.2.7.2 folds
     /// them to lower case).
     Found find(std::string_view target_name) const;
-    /// Whether this initiator may log in. Firmware that only knows a MAC has no name of ours yet,
-    /// so through the alias iPXE's own names are admitted too.
-    static bool admits(const Found& found, std::string_view initiator_name);
+    /// Whether this initiator may log in, by its name and its address. Firmware that only knows a
+    /// MAC has no name of ours yet, so through the alias iPXE's own names are admitted too.
+    /// Requires: found.entry.
+    static Refusal refusal(const Found& found, const Initiator& initiator);
     /// What SendTargets may tell this initiator.
-    std::vector<const CatalogueEntry*> visible_to(std::string_view initiator_name) const;
+    std::vector<const CatalogueEntry*> visible_to(const Initiator& initiator) const;
+    const std::optional<iscsi::LoginDecision::Chap>& discovery_chap() const {
+        return discovery_chap_;
+    }
 
 private:
     std::vector<CatalogueEntry> entries_;
+    std::optional<iscsi::LoginDecision::Chap> discovery_chap_;
     std::unordered_map<std::string, Found> by_name_;
 };
 
