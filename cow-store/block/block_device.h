@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "cow-store/base/bytes.h"
@@ -74,6 +75,8 @@ public:
     /// How the longest run from `first` is provisioned, at most `wanted` blocks (GET LBA STATUS).
     /// No I/O.
     virtual ProvisioningRun provisioning(Lba first, BlockCount wanted) const = 0;
+    /// Bytes of the medium that are this device's own; nothing: it does not know.
+    virtual std::optional<std::uint64_t> allocated_bytes() const { return std::nullopt; }
 };
 
 }  // namespace cowtgt

@@ -63,7 +63,7 @@ Result<void> bless(const Context& context, const TemplateRecord& record, int ima
         PosixFile::open(folder / Layout::chunks_file, O_RDONLY);
     if (!table) return table.error();
     Result<void> verified =
-        verify_content(image, record.document.size_bytes, (folder / Layout::image_file).string(),
+        verify_content(image, record.document.image_bytes, (folder / Layout::image_file).string(),
                        **table, record.document.content_id);
     if (!verified || context.locking != Locking::exclusive) return verified;
     TemplateDocument document = record.document;
@@ -146,6 +146,13 @@ Result<TemplateRecord> template_of(const Context& context, std::string_view name
             " from a backup"};
 }
 
+std::string joined_names(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names)
+        text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
 Result<std::vector<std::string>> template_names(const Context& context) {
     Result<std::vector<std::string>> names = list_directory(context.layout.templates());
     if (!names) return names;
@@ -203,8 +210,11 @@ TemplateInfo describe(const Context& context, const TemplateRecord& record, cons
     info.size_bytes = document.size_bytes;
     info.allocated_bytes = allocated_bytes_of(folder / Layout::image_file) +
                            allocated_bytes_of(folder / Layout::chunks_file);
+    for (const LayerEntry& layer : document.layers)
+        info.allocated_bytes += allocated_bytes_of(folder / layer.file);
     info.block_size = document.recipe.block_size;
-    info.content_id = hex_text(document.content_id);
+    // What sealed layers hold is not hashed.
+    if (document.layers.empty()) info.content_id = hex_text(document.content_id);
     info.imported_at = document.imported_at;
     info.source = document.source;
     info.uuid = document.uuid;
@@ -220,7 +230,16 @@ InstanceInfo describe(const Context& context, std::string_view name,
     info.template_name = document.template_name;
     info.template_version = document.template_version;
     info.size_bytes = document.size_bytes;
-    info.allocated_bytes = allocated_bytes_of(context.layout.instance(name) / Layout::live_file);
+    const std::filesystem::path folder = context.layout.instance(name);
+    info.allocated_bytes = allocated_bytes_of(folder / document.live_file);
+    for (const LayerEntry& layer : document.sealed) {
+        if (layer.owner == document.uuid) {
+            info.allocated_bytes += allocated_bytes_of(folder / layer.file);
+        }
+    }
+    for (const SnapshotEntry& snapshot : document.snapshots)
+        info.snapshots.push_back(snapshot.label);
+    info.origin = document.origin;
     info.block_size = document.block_size;
     info.uuid = document.uuid;
     info.created_at = document.created_at;
@@ -250,11 +269,11 @@ Result<Descriptor> open_image_of(const Context& context, const TemplateRecord& r
     const Result<Fingerprint> found = fingerprint_of(image->get(), path);
     if (!found) return found.error();
     if (*found == record.document.fingerprint) return image;
-    if (found->size != record.document.size_bytes) {
+    if (found->size != record.document.image_bytes) {
         return Error{ErrorCode::refused,
                      "the image " + path.string() + " is not the one that was imported: it has " +
                          std::to_string(found->size) + " bytes instead of " +
-                         std::to_string(record.document.size_bytes) +
+                         std::to_string(record.document.image_bytes) +
                          "; restore it from a backup, or import the image again as a new version"};
     }
     if (Result<void> right = bless(context, record, image->get(), *found); !right) {

@@ -32,6 +32,9 @@ Result<InstanceDocument> load_instance(const Context& context, std::string_view 
 Result<TemplateRecord> template_of(const Context& context, std::string_view name,
                                    const InstanceDocument& document);
 
+/// "web01, web02", for messages.
+std::string joined_names(const std::vector<std::string>& names);
+
 /// All names with at least one version; all instances.
 Result<std::vector<std::string>> template_names(const Context& context);
 Result<std::vector<std::string>> instance_names(const Context& context);

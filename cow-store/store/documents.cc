@@ -1,5 +1,6 @@
 #include "cow-store/store/documents.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <functional>
@@ -101,6 +102,79 @@ json to_json(const Fingerprint& print) {
     return {{"size", print.size}, {"mtime_ns", print.mtime_ns}, {"inode", print.inode}};
 }
 
+Fingerprint fingerprint_from(const json& fields) {
+    return Fingerprint{.size = fields.at("size").get<std::uint64_t>(),
+                       .mtime_ns = fields.at("mtime_ns").get<std::int64_t>(),
+                       .inode = fields.at("inode").get<std::uint64_t>()};
+}
+
+json to_json(const LayerEntry& layer) {
+    return {{"uuid", to_string(layer.uuid)},
+            {"file", layer.file},
+            {"parent", to_string(layer.parent)},
+            {"owner", to_string(layer.owner)},
+            {"size_bytes", layer.size_bytes},
+            {"sealed_at", layer.sealed_at},
+            {"fingerprint", to_json(layer.fingerprint)}};
+}
+
+LayerEntry layer_from(const json& fields) {
+    LayerEntry layer;
+    take_uuid(fields, "uuid", layer.uuid);
+    fields.at("file").get_to(layer.file);
+    take_uuid(fields, "parent", layer.parent);
+    take_uuid(fields, "owner", layer.owner);
+    fields.at("size_bytes").get_to(layer.size_bytes);
+    fields.at("sealed_at").get_to(layer.sealed_at);
+    layer.fingerprint = fingerprint_from(fields.at("fingerprint"));
+    return layer;
+}
+
+json to_json(const std::vector<LayerEntry>& layers) {
+    json list = json::array();
+    for (const LayerEntry& layer : layers)
+        list.push_back(to_json(layer));
+    return list;
+}
+
+json to_json(const SnapshotEntry& snapshot) {
+    return {{"label", snapshot.label},
+            {"layer", to_string(snapshot.layer)},
+            {"created_at", snapshot.created_at}};
+}
+
+SnapshotEntry snapshot_from(const json& fields) {
+    SnapshotEntry snapshot;
+    fields.at("label").get_to(snapshot.label);
+    take_uuid(fields, "layer", snapshot.layer);
+    fields.at("created_at").get_to(snapshot.created_at);
+    return snapshot;
+}
+
+/// The layers of an instance; documents from before there were snapshots have none.
+void take_chain(const json& fields, InstanceDocument& document) {
+    const auto chain = fields.find("chain");
+    if (chain == fields.end()) return;
+    chain->at("live_file").get_to(document.live_file);
+    take_uuid(*chain, "live_parent", document.live_parent);
+    for (const json& layer : chain->at("sealed"))
+        document.sealed.push_back(layer_from(layer));
+    for (const json& snapshot : chain->at("snapshots"))
+        document.snapshots.push_back(snapshot_from(snapshot));
+    chain->at("origin").get_to(document.origin);
+    take_uuid(*chain, "origin_layer", document.origin_layer);
+}
+
+json chain_of(const InstanceDocument& document) {
+    json snapshots = json::array();
+    for (const SnapshotEntry& snapshot : document.snapshots)
+        snapshots.push_back(to_json(snapshot));
+    return {
+        {"live_file", document.live_file},    {"live_parent", to_string(document.live_parent)},
+        {"sealed", to_json(document.sealed)}, {"snapshots", std::move(snapshots)},
+        {"origin", document.origin},          {"origin_layer", to_string(document.origin_layer)}};
+}
+
 json to_json(const IdentityItem& item) {
     return {{"where", item.where},
             {"kind", item.kind},
@@ -132,11 +206,16 @@ void take_template(const json& fields, TemplateDocument& document) {
     fields.at("size_bytes").get_to(document.size_bytes);
     fields.at("imported_at").get_to(document.imported_at);
     fields.at("source").get_to(document.source);
-    const json& print = fields.at("fingerprint");
-    print.at("size").get_to(document.fingerprint.size);
-    print.at("mtime_ns").get_to(document.fingerprint.mtime_ns);
-    print.at("inode").get_to(document.fingerprint.inode);
+    document.fingerprint = fingerprint_from(fields.at("fingerprint"));
     fields.at("recipe").get_to(document.recipe);
+    document.image_uuid = document.uuid;
+    document.image_bytes = document.size_bytes;
+    const auto committed = fields.find("committed");
+    if (committed == fields.end()) return;
+    take_uuid(*committed, "image_uuid", document.image_uuid);
+    committed->at("image_bytes").get_to(document.image_bytes);
+    for (const json& layer : committed->at("layers"))
+        document.layers.push_back(layer_from(layer));
 }
 
 void take_tags(const json& fields, TagsDocument& document) {
@@ -156,6 +235,7 @@ void take_instance(const json& fields, InstanceDocument& document) {
     take_uuid(fields, "identity_seed", document.identity_seed);
     for (const json& item : fields.at("identity"))
         document.identity.push_back(item_from(item));
+    take_chain(fields, document);
 }
 
 }  // namespace
@@ -174,14 +254,17 @@ std::string encode(const StoreDocument& document) {
 }
 
 std::string encode(const TemplateDocument& document) {
-    return render({{"uuid", to_string(document.uuid)},
-                   {"content_id", hex_text(document.content_id)},
-                   {"size_bytes", document.size_bytes},
-                   {"imported_at", document.imported_at},
-                   {"source", document.source},
-                   {"fingerprint", to_json(document.fingerprint)},
-                   {"recipe", document.recipe}},
-                  "template");
+    json fields = {
+        {"uuid", to_string(document.uuid)},  {"content_id", hex_text(document.content_id)},
+        {"size_bytes", document.size_bytes}, {"imported_at", document.imported_at},
+        {"source", document.source},         {"fingerprint", to_json(document.fingerprint)},
+        {"recipe", document.recipe}};
+    if (!document.layers.empty()) {
+        fields["committed"] = {{"image_uuid", to_string(document.image_uuid)},
+                               {"image_bytes", document.image_bytes},
+                               {"layers", to_json(document.layers)}};
+    }
+    return render(std::move(fields), "template");
 }
 
 std::string encode(const TagsDocument& document) {
@@ -202,7 +285,8 @@ std::string encode(const InstanceDocument& document) {
                    {"block_size", document.block_size},
                    {"created_at", document.created_at},
                    {"identity_seed", to_string(document.identity_seed)},
-                   {"identity", std::move(items)}},
+                   {"identity", std::move(items)},
+                   {"chain", chain_of(document)}},
                   "instance");
 }
 
@@ -220,6 +304,16 @@ Result<TagsDocument> decode_tags(std::string_view text, const std::string& where
 
 Result<InstanceDocument> decode_instance(std::string_view text, const std::string& where) {
     return decode<InstanceDocument>(text, "instance", where, take_instance);
+}
+
+const LayerEntry* find_layer(const InstanceDocument& document, const Uuid& uuid) {
+    const auto found = std::ranges::find(document.sealed, uuid, &LayerEntry::uuid);
+    return found == document.sealed.end() ? nullptr : &*found;
+}
+
+const SnapshotEntry* find_snapshot(const InstanceDocument& document, std::string_view label) {
+    const auto found = std::ranges::find(document.snapshots, label, &SnapshotEntry::label);
+    return found == document.snapshots.end() ? nullptr : &*found;
 }
 
 std::vector<IdentityItem> identity_items(const std::vector<identity::Finding>& findings) {

@@ -35,11 +35,38 @@ struct Fingerprint {
     friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
 };
 
+/// A sealed layer. Its file lies in the folder of each template version and instance that stands
+/// on it, under its uuid: hard links of one file, so that no object needs the folder of another.
+struct LayerEntry {
+    Uuid uuid;
+    std::string file;              ///< name in the folder
+    Uuid parent;                   ///< the layer below it; nil: what the owner is made on
+    Uuid owner;                    ///< the instance that wrote it
+    std::uint64_t size_bytes = 0;  ///< of the disk, as far as the layer knows it
+    std::string sealed_at;
+    Fingerprint fingerprint;
+
+    friend bool operator==(const LayerEntry&, const LayerEntry&) = default;
+};
+
+/// A sealed layer that has a name.
+struct SnapshotEntry {
+    std::string label;
+    Uuid layer;
+    std::string created_at;
+
+    friend bool operator==(const SnapshotEntry&, const SnapshotEntry&) = default;
+};
+
 /// STORE/templates/NAME/VERSION/template.json. Name and version are those of its folders.
 struct TemplateDocument {
     Uuid uuid;
-    std::uint64_t content_id = 0;  ///< of the size and all chunk hashes (content.h)
-    std::uint64_t size_bytes = 0;
+    /// Of the image at the bottom: that of the template which was imported.
+    Uuid image_uuid;
+    std::uint64_t content_id = 0;    ///< of the image: its size and all chunk hashes (content.h)
+    std::uint64_t image_bytes = 0;   ///< of the image
+    std::uint64_t size_bytes = 0;    ///< of the disk
+    std::vector<LayerEntry> layers;  ///< on the image, from the top down; empty: as imported
     std::string imported_at;
     std::string source;
     Fingerprint fingerprint;
@@ -61,7 +88,13 @@ struct InstanceDocument {
     std::uint64_t size_bytes = 0;
     std::uint32_t block_size = 512;
     std::string created_at;
-    Uuid identity_seed;  ///< every new value of the identity follows from it
+    Uuid identity_seed;                    ///< every new value of the identity follows from it
+    std::string live_file = "live.cow";    ///< in the instance's folder
+    Uuid live_parent;                      ///< one of `sealed`; nil: stands on the template
+    std::vector<LayerEntry> sealed;        ///< what the live layer or a snapshot stands on
+    std::vector<SnapshotEntry> snapshots;  ///< from the oldest to the newest
+    std::string origin;                    ///< "web01@before" for the clone of a snapshot
+    Uuid origin_layer;                     ///< the layer of that snapshot
     std::vector<IdentityItem> identity;
 };
 
@@ -74,6 +107,10 @@ Result<StoreDocument> decode_store(std::string_view text, const std::string& whe
 Result<TemplateDocument> decode_template(std::string_view text, const std::string& where);
 Result<TagsDocument> decode_tags(std::string_view text, const std::string& where);
 Result<InstanceDocument> decode_instance(std::string_view text, const std::string& where);
+
+/// Null: there is none.
+const LayerEntry* find_layer(const InstanceDocument& document, const Uuid& uuid);
+const SnapshotEntry* find_snapshot(const InstanceDocument& document, std::string_view label);
 
 std::vector<IdentityItem> identity_items(const std::vector<identity::Finding>& findings);
 /// 16 hexadecimal digits.

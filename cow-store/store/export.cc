@@ -7,8 +7,10 @@
 
 #include "cow-store/file_posix.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/chain.h"
 #include "cow-store/store/content.h"
 #include "cow-store/store/opening.h"
+#include "cow-store/store/snapshots.h"
 #include "cow-store/volume/chain_view.h"
 
 namespace cowtgt::store {
@@ -17,30 +19,40 @@ namespace {
 
 constexpr std::uint64_t step_max = std::uint64_t{64} << 20;  ///< bytes between two looks at the map
 
-/// Reads the disk of an instance that nobody serves.
-class InstanceReader {
+/// Reads a disk that nobody serves, and skips what is known to be zeros.
+class DiskReader {
 public:
-    explicit InstanceReader(OpenedInstance& instance)
-        : live_(instance.live_buffered.get()),
-          base_(instance.base.get()),
-          name_("instance " + instance.info.name),
-          size_(instance.info.size_bytes),
-          view_{{{&instance.layer.map(), instance.layer.summary().parent.overlap_limit}},
-                instance.base_size} {}
-
-    std::uint64_t size() const { return size_; }
-
-    /// Hands out what is not zero of the bytes from `at`; the end of what it has looked at.
-    Result<std::uint64_t> hand_out_from(std::uint64_t at, const ChunkSink& sink) {
-        const ChainPiece piece = view_.find(at, std::min(step_max, size_ - at));
-        Result<void> done;
-        if (piece.source == ChainSource::layer) {
-            done = hand_out(live_, piece.offset, at, piece.length, sink);
-        } else if (piece.source == ChainSource::base) {
-            done = hand_out_base(piece, at, sink);
+    /// `chain` outlives the reader; `live`, on top of it, may be null.
+    DiskReader(const OpenedChain& chain, const OpenedInstance* live, std::uint64_t size,
+               std::string name)
+        : base_(chain.base.get()), name_(std::move(name)), size_(size) {
+        if (live != nullptr) {
+            const LayerSummary& summary = live->layer.summary();
+            view_.levels.push_back({&live->layer.map(), summary.parent.overlap_limit});
+            files_.push_back(live->live_buffered.get());
         }
-        if (!done) return std::move(done).error();
-        return at + piece.length;
+        for (const OpenedLayer& layer : chain.layers) {
+            view_.levels.push_back({layer.map.get(), layer.overlap_limit});
+            files_.push_back(layer.file.get());
+        }
+        view_.base_size = chain.base_size;
+    }
+
+    /// Hands out what is not zero, in order.
+    Result<void> hand_out_all(const ChunkSink& sink, const Progress& progress) {
+        for (std::uint64_t at = 0; at < size_;) {
+            const ChainPiece piece = view_.find(at, std::min(step_max, size_ - at));
+            Result<void> done;
+            if (piece.source == ChainSource::layer) {
+                done = hand_out(files_[piece.level], piece.offset, at, piece.length, sink);
+            } else if (piece.source == ChainSource::base) {
+                done = hand_out_base(piece, at, sink);
+            }
+            if (!done) return done;
+            at += piece.length;
+            if (progress) progress(at, size_);
+        }
+        return {};
     }
 
 private:
@@ -83,11 +95,11 @@ private:
         return {};
     }
 
-    int live_;
     int base_;
     std::string name_;
     std::uint64_t size_;  ///< bytes
     ChainView view_;
+    std::vector<int> files_;  ///< of the levels
     std::vector<std::byte> buffer_;
 };
 
@@ -97,14 +109,18 @@ Result<void> export_instance(const Context& context, std::string_view name, cons
                              const Progress& progress) {
     const Result<std::unique_ptr<OpenedInstance>> instance = open_instance(context, name);
     if (!instance) return instance.error();
-    InstanceReader reader(**instance);
-    for (std::uint64_t at = 0; at < reader.size();) {
-        const Result<std::uint64_t> end = reader.hand_out_from(at, sink);
-        if (!end) return end.error();
-        at = *end;
-        if (progress) progress(at, reader.size());
-    }
-    return {};
+    return DiskReader((*instance)->below, instance->get(), (*instance)->info.size_bytes,
+                      "instance " + std::string(name))
+        .hand_out_all(sink, progress);
+}
+
+Result<void> export_snapshot(const Context& context, std::string_view name, std::string_view label,
+                             const Store::Sink& sink, const Progress& progress) {
+    const Result<SnapshotDisk> disk = open_snapshot(context, name, label);
+    if (!disk) return disk.error();
+    return DiskReader(disk->chain, nullptr, disk->size_bytes,
+                      "snapshot " + std::string(name) + "@" + std::string(label))
+        .hand_out_all(sink, progress);
 }
 
 Result<void> export_template(const Context& context, const TemplateRef& ref,
@@ -113,9 +129,14 @@ Result<void> export_template(const Context& context, const TemplateRef& ref,
     if (!version) return version.error();
     const Result<TemplateRecord> record = load_template(context, ref.name, *version);
     if (!record) return record.error();
-    const Result<Descriptor> image = open_image_of(context, *record);
-    if (!image) return image.error();
-    return read_chunks(image->get(), record->document.size_bytes,
+    const Result<OpenedChain> chain = open_chain(context, *record);
+    if (!chain) return chain.error();
+    if (!chain->layers.empty()) {
+        return DiskReader(*chain, nullptr, record->document.size_bytes,
+                          "template " + template_text(ref.name, *version))
+            .hand_out_all(sink, progress);
+    }
+    return read_chunks(chain->base.get(), record->document.size_bytes,
                        "template " + template_text(ref.name, *version), progress,
                        [&sink](std::uint64_t offset, Bytes chunk) {
                            return without_zero_runs(offset, chunk, sink);

@@ -14,5 +14,8 @@ Result<void> export_instance(const Context& context, std::string_view name, cons
                              const Progress& progress);
 Result<void> export_template(const Context& context, const TemplateRef& ref,
                              const Store::Sink& sink, const Progress& progress);
+/// Store::export_snapshot.
+Result<void> export_snapshot(const Context& context, std::string_view name, std::string_view label,
+                             const Store::Sink& sink, const Progress& progress);
 
 }  // namespace cowtgt::store

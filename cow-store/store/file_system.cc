@@ -81,6 +81,14 @@ Result<void> FileSystem::rename(const Path& from, const Path& to) const {
     return {};
 }
 
+Result<void> FileSystem::link(const Path& from, const Path& to) const {
+    if (Result<void> go = step("linking", from); !go) return go;
+    if (::link(from.c_str(), to.c_str()) != 0) {
+        return failed("linking " + from.string() + " as", to, errno);
+    }
+    return {};
+}
+
 Result<void> FileSystem::sync_directory(const Path& path) const {
     if (Result<void> go = step("syncing", path); !go) return go;
     const Result<Descriptor> directory = open_descriptor(path, O_RDONLY | O_DIRECTORY);

@@ -30,6 +30,8 @@ public:
     Result<void> make_directory(const Path& path) const;
     /// Also replaces a file, or an empty directory.
     Result<void> rename(const Path& from, const Path& to) const;
+    /// Another name for a file.
+    Result<void> link(const Path& from, const Path& to) const;
     /// Makes names in the directory survive a power cut.
     Result<void> sync_directory(const Path& path) const;
     /// Writes and syncs a new file.

@@ -211,6 +211,8 @@ Result<TemplateDocument> describe_image(const Context& context, const ImageInput
     TemplateDocument document;
     document.uuid = draw_uuid();
     document.content_id = content.id;
+    document.image_uuid = document.uuid;
+    document.image_bytes = content.size;
     document.size_bytes = content.size;
     document.imported_at = time_now();
     document.source = input.path.string();
@@ -255,7 +257,8 @@ std::string find_twin(const Context& context, const TemplateRecord& record) {
         for (const std::uint32_t version : *versions) {
             if (name == record.name && version == record.version) continue;
             const Result<TemplateRecord> other = load_template(context, name, version);
-            if (other && other->document.content_id == record.document.content_id &&
+            if (other && other->document.layers.empty() &&
+                other->document.content_id == record.document.content_id &&
                 other->document.size_bytes == record.document.size_bytes) {
                 return template_text(name, version);
             }

@@ -12,6 +12,8 @@ namespace cowtgt::store {
 /// Constant in time and space, whatever the size of the template.
 Result<InstanceInfo> clone_template(const Context& context, const CloneOptions& options);
 Result<void> reset_instance(const Context& context, std::string_view name);
+Result<InstanceInfo> resize_instance(const Context& context, std::string_view name,
+                                     std::uint64_t size_bytes);
 Result<void> rename_instance(const Context& context, std::string_view from, std::string_view to);
 Result<void> remove_instance(const Context& context, std::string_view name);
 

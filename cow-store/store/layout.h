@@ -15,8 +15,8 @@ namespace cowtgt::store {
 /// Where things lie in a store's directory.
 ///
 ///     store.json  lock  ballast  tmp/
-///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3}}
-///     instances/NAME/{instance.json, live.cow}
+///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3, UUID.cow...}}
+///     instances/NAME/{instance.json, live.cow, UUID.cow...}
 struct Layout {
     using Path = std::filesystem::path;
     Path root;
@@ -40,7 +40,10 @@ struct Layout {
     static constexpr const char* image_file = "image.raw";
     static constexpr const char* chunks_file = "chunks.xxh3";
     static constexpr const char* instance_file = "instance.json";
-    static constexpr const char* live_file = "live.cow";
+    static constexpr const char* live_file = "live.cow";  ///< until the first snapshot
+
+    /// Of a layer that is named by its uuid.
+    static std::string layer_file(const Uuid& uuid) { return to_string(uuid) + ".cow"; }
 };
 
 /// What every operation on an open store works with.

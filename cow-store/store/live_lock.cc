@@ -1,6 +1,7 @@
 #include "cow-store/store/live_lock.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -31,10 +32,15 @@ Result<void> lock(const Context& context, std::string_view name, const Descripto
 
 }  // namespace
 
-Result<LockedLayer> lock_live_layer(const Context& context, std::string_view name) {
-    const std::filesystem::path path = context.layout.instance(name) / Layout::live_file;
+Result<LockedLayer> lock_live_layer(const Context& context, std::string_view name,
+                                    std::string_view file) {
+    const std::filesystem::path path = context.layout.instance(name) / file;
     LockedLayer layer;
     Result<Descriptor> buffered = open_descriptor(path, O_RDWR);
+    if (!buffered && buffered.error().os_errno == EACCES && ::chmod(path.c_str(), 0600) == 0) {
+        // It was sealed by a change that did not come to its end.
+        buffered = open_descriptor(path, O_RDWR);
+    }
     if (!buffered && buffered.error().os_errno == ENOENT) {
         return Error{ErrorCode::refused,
                      "the layer " + path.string() + " of instance " + std::string(name) +

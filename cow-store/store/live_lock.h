@@ -17,8 +17,10 @@ struct LockedLayer {
     bool direct_io = false;
 };
 
-/// Waits for requests of a dead process, at most as long as the environment says.
+/// Waits for requests of a dead process, at most as long as the environment says. `file` is the
+/// layer's name in the folder of instance `name`.
 /// Errors: in_use when somebody else has it; refused when the file is gone.
-Result<LockedLayer> lock_live_layer(const Context& context, std::string_view name);
+Result<LockedLayer> lock_live_layer(const Context& context, std::string_view name,
+                                    std::string_view file);
 
 }  // namespace cowtgt::store

@@ -50,6 +50,15 @@ Result<void> check_name(std::string_view name) {
     return {};
 }
 
+Result<void> check_snapshot_label(std::string_view label) {
+    if (Result<void> grammar = check_grammar(label); !grammar) return grammar;
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (std::all_of(label.begin(), label.end(), is_digit)) {
+        return bad_name(label, "a label of digits alone would look like a version");
+    }
+    return {};
+}
+
 Result<TemplateRef> parse_template_ref(std::string_view text) {
     TemplateRef ref;
     const std::size_t at = text.find('@');

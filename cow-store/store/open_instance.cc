@@ -4,6 +4,7 @@
 
 #include "cow-store/file_posix.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/chain.h"
 #include "cow-store/store/live_lock.h"
 #include "cow-store/store/opening.h"
 
@@ -11,16 +12,32 @@ namespace cowtgt::store {
 
 namespace {
 
-/// The layer must stand on the image that it is going to be served over.
-Result<void> check_parent(std::string_view name, const LayerSummary& layer,
-                          const InstanceDocument& document) {
-    if (layer.parent.uuid == document.template_uuid &&
-        layer.parent.content_id == document.template_content_id) {
+/// The layer must stand on what it is going to be served over.
+Result<void> check_parent(std::string_view name, const LayerSummary& layer, const Parent& parent) {
+    if (layer.parent.uuid == parent.uuid && layer.parent.content_id == parent.content_id) {
         return {};
     }
     return Error{ErrorCode::refused,
                  "the layer of instance " + std::string(name) +
                      " belongs to another template; restore the instance's folder from a backup"};
+}
+
+/// The live layer, recovered. What its document says about it was committed, so an interrupted
+/// change is ended here: a layer that was sealed but is still live is opened again, and one that is
+/// smaller than the disk grows.
+Result<RecoveredLayer> open_live(const Context& context, File& file, std::uint64_t size_bytes) {
+    OpenContext opening;
+    opening.boot_id = context.boot_id;
+    Result<RecoveredLayer> layer = open_layer(file, opening);
+    if (!layer) return layer;
+    const LayerSummary summary = layer->summary();
+    Result<void> done;
+    if (summary.phase == LayerPhase::sealed) done = unseal_layer(file, opening);
+    if (done && summary.virtual_size < size_bytes) done = grow_layer(file, opening, size_bytes);
+    if (!done) return std::move(done).error();
+    const bool as_it_was =
+        summary.phase != LayerPhase::sealed && summary.virtual_size >= size_bytes;
+    return as_it_was ? std::move(layer) : open_layer(file, opening);
 }
 
 }  // namespace
@@ -31,39 +48,37 @@ Result<std::unique_ptr<OpenedInstance>> open_instance(const Context& context,
     if (!document) return document.error();
     const Result<TemplateRecord> record = template_of(context, name, *document);
     if (!record) return record.error();
-    Result<Descriptor> base = open_image_of(context, *record);
-    if (!base) return std::move(base).error();
-    Result<LockedLayer> locked = lock_live_layer(context, name);
+    Result<OpenedChain> below =
+        open_chain(context, name, *document, *record, document->live_parent);
+    if (!below) return std::move(below).error();
+    const Result<Parent> parent = parent_for(record->document, *document, document->live_parent);
+    if (!parent) return parent.error();
+    Result<LockedLayer> locked = lock_live_layer(context, name, document->live_file);
     if (!locked) return std::move(locked).error();
 
-    const std::filesystem::path path = context.layout.instance(name) / Layout::live_file;
+    const std::filesystem::path path = context.layout.instance(name) / document->live_file;
     PosixFile file(std::move(locked->buffered), path.string());
-    OpenContext opening;
-    opening.boot_id = context.boot_id;
-    Result<RecoveredLayer> layer = open_layer(file, opening);
+    Result<RecoveredLayer> layer = open_live(context, file, document->size_bytes);
     if (!layer) {
         Error error = std::move(layer).error();
         error.message = "instance " + std::string(name) + ": " + error.message;
         return error;
     }
-    Result<void> belongs = check_parent(name, layer->summary(), *document);
+    Result<void> belongs = check_parent(name, layer->summary(), *parent);
     if (!belongs) return std::move(belongs).error();
 
     DirectIoAlignment alignment{.memory = 1, .offset = 1};
     if (locked->direct_io) {
         alignment = direct_io_alignment(locked->direct.get()).value_or(DirectIoAlignment{});
     }
-    InstanceInfo info = describe(context, name, *document);
-    info.size_bytes = layer->summary().virtual_size;
     return std::make_unique<OpenedInstance>(
-        OpenedInstance{.info = std::move(info),
+        OpenedInstance{.info = describe(context, name, *document),
                        .layer = std::move(*layer),
                        .live_direct = std::move(locked->direct),
                        .live_buffered = file.release(),
                        .direct_io = locked->direct_io,
                        .alignment = alignment,
-                       .base = std::move(*base),
-                       .base_size = record->document.size_bytes});
+                       .below = std::move(*below)});
 }
 
 }  // namespace cowtgt::store

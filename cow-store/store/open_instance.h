@@ -4,6 +4,7 @@
 
 #include "cow-store/descriptor.h"
 #include "cow-store/file.h"
+#include "cow-store/store/chain.h"
 #include "cow-store/store/store.h"
 #include "cow-store/volume/layer_file.h"
 
@@ -23,9 +24,8 @@ struct OpenedInstance {
     Descriptor live_buffered;
     bool direct_io = false;
     DirectIoAlignment alignment;  ///< of live_direct; 1 and 1 without direct I/O
-    /// The template's image, read only, through the page cache that all its instances share.
-    Descriptor base;
-    std::uint64_t base_size = 0;  ///< bytes
+    /// What lies below, read only, through the page cache that all its instances share.
+    OpenedChain below;
 };
 
 }  // namespace cowtgt::store

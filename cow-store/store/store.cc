@@ -18,6 +18,7 @@
 #include "cow-store/store/instances.h"
 #include "cow-store/store/layout.h"
 #include "cow-store/store/opening.h"
+#include "cow-store/store/snapshots.h"
 #include "cow-store/store/templates.h"
 #include "cow-store/store/workplace.h"
 
@@ -238,6 +239,31 @@ Result<void> Store::reset_instance(std::string_view name) {
     return store::reset_instance(state_->exclusive(), name);
 }
 
+Result<InstanceInfo> Store::resize_instance(std::string_view name, std::uint64_t size_bytes) {
+    return store::resize_instance(state_->exclusive(), name, size_bytes);
+}
+
+Result<SnapshotInfo> Store::snapshot(std::string_view name, std::string_view label) {
+    return make_snapshot(state_->exclusive(), name, label);
+}
+
+Result<std::vector<SnapshotInfo>> Store::snapshots(std::string_view name) const {
+    return list_snapshots(state_->context, name);
+}
+
+Result<void> Store::remove_snapshot(std::string_view name, std::string_view label) {
+    return store::remove_snapshot(state_->exclusive(), name, label);
+}
+
+Result<void> Store::restore_snapshot(std::string_view name, std::string_view label) {
+    return store::restore_snapshot(state_->exclusive(), name, label);
+}
+
+Result<InstanceInfo> Store::clone_snapshot(std::string_view name, std::string_view label,
+                                           const CloneOptions& options) {
+    return store::clone_snapshot(state_->exclusive(), name, label, options);
+}
+
 Result<std::unique_ptr<OpenedInstance>> Store::open_instance(std::string_view name) {
     return store::open_instance(state_->context, name);
 }
@@ -250,6 +276,11 @@ Result<void> Store::export_instance(std::string_view name, const Sink& sink,
 Result<void> Store::export_template(const TemplateRef& ref, const Sink& sink,
                                     const Progress& progress) const {
     return store::export_template(state_->context, ref, sink, progress);
+}
+
+Result<void> Store::export_snapshot(std::string_view name, std::string_view label, const Sink& sink,
+                                    const Progress& progress) const {
+    return store::export_snapshot(state_->context, name, label, sink, progress);
 }
 
 }  // namespace cowtgt::store

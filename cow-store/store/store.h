@@ -32,6 +32,8 @@ Result<TemplateRef> parse_template_ref(std::string_view text);
 /// Names of instances and templates: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 bytes; init, tpl,
 /// snap and mac-* are reserved. The error says which rule is broken.
 Result<void> check_name(std::string_view name);
+/// Labels of snapshots: as names, but none is reserved, and not digits alone.
+Result<void> check_snapshot_label(std::string_view label);
 
 /// One identity as it is on disk: "gpt disk", "partition 2", "ext4 partition 2".
 struct IdentityItem {
@@ -70,7 +72,18 @@ struct InstanceInfo {
     Uuid uuid;  ///< of the instance, new at each clone
     std::string created_at;
     std::vector<IdentityItem> identity;
+    std::vector<std::string> snapshots;  ///< labels, from the oldest to the newest
+    std::string origin;                  ///< "web01@before" for the clone of a snapshot, else empty
     std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
+};
+
+struct SnapshotInfo {
+    std::string instance;
+    std::string label;
+    std::string created_at;
+    std::uint64_t size_bytes = 0;       ///< of the disk
+    std::uint64_t allocated_bytes = 0;  ///< of its own layer, on the host
+    std::vector<std::string> clones;    ///< instances that were cloned from it
 };
 
 /// Called now and then with bytes done and bytes in all (0: unknown).
@@ -131,6 +144,24 @@ public:
     /// Back to the template, with the same identity, in constant time.
     Result<void> reset_instance(std::string_view name);
 
+    /// Grows the disk; refused when it would shrink. Who serves the instance opens it again.
+    Result<InstanceInfo> resize_instance(std::string_view name, std::uint64_t size_bytes);
+
+    /// Seals what the instance holds, in constant time; it goes on with an empty layer on top.
+    /// in_use while somebody has it open: whoever serves it closes it before. Empty label: the
+    /// next of snap-1, snap-2, ... Errors: exists for the label; refused when it has too many
+    /// layers.
+    Result<SnapshotInfo> snapshot(std::string_view name, std::string_view label);
+    Result<std::vector<SnapshotInfo>> snapshots(std::string_view name) const;
+    /// Forgets the name, and the content that nothing else needs; the instance may be in use.
+    /// in_use, naming them, when instances were cloned from it.
+    Result<void> remove_snapshot(std::string_view name, std::string_view label);
+    /// What was written since is gone, if no other snapshot has it. The size stays.
+    Result<void> restore_snapshot(std::string_view name, std::string_view label);
+    /// options.source is not looked at. Needs the same space and time as the clone of a template.
+    Result<InstanceInfo> clone_snapshot(std::string_view name, std::string_view label,
+                                        const CloneOptions& options);
+
     /// Recovers the live layer and opens everything below it, for the data path. Waits (at most
     /// 5 s) for requests of a dead daemon that are still in the kernel.
     Result<std::unique_ptr<OpenedInstance>> open_instance(std::string_view name);
@@ -140,6 +171,8 @@ public:
     using Sink = std::function<Result<void>(std::uint64_t offset, std::span<const std::byte>)>;
     Result<void> export_instance(std::string_view name, const Sink& sink, const Progress& progress);
     Result<void> export_template(const TemplateRef& ref, const Sink& sink,
+                                 const Progress& progress) const;
+    Result<void> export_snapshot(std::string_view name, std::string_view label, const Sink& sink,
                                  const Progress& progress) const;
 
 private:

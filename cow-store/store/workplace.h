@@ -13,7 +13,17 @@ namespace cowtgt::store {
 
 /// What is being done in a folder of STORE/tmp. The folder's name says it, so that whoever finds
 /// one that was left behind can say what it was.
-enum class Work { import_template, clone, reset, remove_template, remove_instance, replace };
+enum class Work {
+    import_template,
+    clone,
+    reset,
+    snapshot,
+    restore,
+    commit,
+    remove_template,
+    remove_instance,
+    replace,
+};
 
 /// A folder in STORE/tmp in which an object is made before one rename makes it real.
 ///

@@ -135,6 +135,9 @@ RecoveredLayer::~RecoveredLayer() = default;
 std::unique_ptr<LayerState> RecoveredLayer::take_state() && {
     return std::move(state_);
 }
+ClusterMap RecoveredLayer::take_map() && {
+    return std::move(state_->map);
+}
 
 const LayerSummary& RecoveredLayer::summary() const {
     return state_->summary;

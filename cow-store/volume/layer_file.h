@@ -87,6 +87,8 @@ public:
 
     LayerState& state() { return *state_; }
     std::unique_ptr<LayerState> take_state() &&;
+    /// All that readers of a sealed layer need.
+    ClusterMap take_map() &&;
 
 private:
     std::unique_ptr<LayerState> state_;
@@ -100,6 +102,18 @@ private:
 /// corrupt: the message names what does not match its checksum; nothing is guessed. refused: copied
 /// while live, or fenced. unsupported: a newer format.
 Result<RecoveredLayer> open_layer(File& file, const OpenContext& context);
+
+/// Makes a layer immutable, durably: recovers it if it was left open, and gives the space of its
+/// journal and what is unused back to the host. A layer that is sealed already stays as it is.
+Result<void> seal_layer(File& file, const OpenContext& context);
+
+/// Makes a sealed layer writable again, for whoever knows that nothing stands on it: the change
+/// that sealed it did not come to its end.
+Result<void> unseal_layer(File& file, const OpenContext& context);
+
+/// Makes the disk larger; what is new reads as zeros. Nothing happens if it is as large already.
+/// Requires: the layer is not sealed; `virtual_size` is possible (create_layer).
+Result<void> grow_layer(File& file, const OpenContext& context, std::uint64_t virtual_size);
 
 /// One layer of a chain that is read by code that may wait.
 struct ChainLayer {

@@ -23,6 +23,10 @@ struct LayerState {
     std::string recovery_note;
 };
 
+/// Copy A, sync, copy B, sync: at rest both are the same, so one that rots is no loss, and while
+/// they differ everything that either of them names is still there.
+Result<void> write_superblocks(File& file, const Superblock& superblock);
+
 LayerSummary summary_of(const Superblock& superblock);
 
 }  // namespace cowtgt

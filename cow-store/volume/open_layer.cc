@@ -42,19 +42,6 @@ Result<SuperblockCopies> read_superblocks(File& file) {
     return SuperblockCopies{std::move(bytes), *chosen};
 }
 
-/// Copy A, sync, copy B, sync: at rest both are the same, so one that rots is no loss, and while
-/// they differ everything that either of them names is still there.
-Result<void> write_superblocks(File& file, const Superblock& superblock) {
-    const DiskSuperblock disk = encode_superblock(superblock);
-    for (UnitNumber copy = 0; copy < superblock_units; ++copy) {
-        if (Result<void> done = file.write_at(byte_offset(copy), bytes_of_struct(disk)); !done) {
-            return done;
-        }
-        if (Result<void> done = file.sync_data(); !done) return done;
-    }
-    return {};
-}
-
 /// After a death between the two copies: the older one must not come back once what it names is
 /// reused.
 Result<void> finish_flip(File& file, const SuperblockCopies& copies) {
@@ -360,6 +347,17 @@ Result<void> recover(File& file, const OpenContext& context, LayerState& state) 
 }
 
 }  // namespace
+
+Result<void> write_superblocks(File& file, const Superblock& superblock) {
+    const DiskSuperblock disk = encode_superblock(superblock);
+    for (UnitNumber copy = 0; copy < superblock_units; ++copy) {
+        if (Result<void> done = file.write_at(byte_offset(copy), bytes_of_struct(disk)); !done) {
+            return done;
+        }
+        if (Result<void> done = file.sync_data(); !done) return done;
+    }
+    return {};
+}
 
 Result<LayerSummary> inspect_layer(File& file) {
     const Result<SuperblockCopies> copies = read_superblocks(file);

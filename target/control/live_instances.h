@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -39,6 +40,12 @@ public:
     /// other session is disturbed. For an instance that is already served this only applies the
     /// new `machine` (who may log in from now on).
     virtual Result<void> bring_online(std::string_view name, const config::Machine& machine) = 0;
+
+    /// Runs `change` while nobody has the instance's files open. Sessions stay: their commands wait
+    /// meanwhile and go on with what the store gives out afterwards. Returns what `change` did, or
+    /// why it was not run; an instance that cannot be opened again is taken offline.
+    virtual Result<void> while_paused(std::string_view name,
+                                      const std::function<Result<void>()>& change) = 0;
 
     /// The instance's content as of a moment after the call, sparse and in order, while sessions
     /// go on. not_found when it is not served. `sink` and `progress` are called on the calling

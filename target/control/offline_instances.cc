@@ -16,6 +16,11 @@ Result<void> OfflineInstances::bring_online(std::string_view, const config::Mach
     return {};
 }
 
+Result<void> OfflineInstances::while_paused(std::string_view,
+                                            const std::function<Result<void>()>& change) {
+    return change();
+}
+
 Result<void> OfflineInstances::read_live(std::string_view name, const store::Store::Sink& sink,
                                          const store::Progress& progress) {
     return store_.export_instance(name, sink, progress);

@@ -14,6 +14,8 @@ public:
     std::vector<SessionInfo> sessions(std::string_view name) const override;
     Result<void> take_offline(std::string_view name) override;
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
+    Result<void> while_paused(std::string_view name,
+                              const std::function<Result<void>()>& change) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
                            const store::Progress& progress) override;
     nlohmann::json status() const override;  ///< null: there is no daemon

@@ -246,16 +246,33 @@ scsi::LogicalUnitConfig Fleet::logical_unit_of(const std::string& instance,
     return unit;
 }
 
-Result<void> Fleet::open(const std::string& instance, Entry& entry) {
-    if (entry.ring != nullptr) return {};
+Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& entry) {
     auto opened = store_.open_instance(instance);
     if (!opened) return opened.error();
     store::OpenedInstance& parts = **opened;
     if (!parts.layer.recovery_note().empty()) {
         spdlog::info("recovered instance={} note=\"{}\"", instance, parts.layer.recovery_note());
     }
+    entry.size_bytes = parts.layer.summary().virtual_size;
+    std::vector<net::SealedParts> sealed;
+    for (store::OpenedLayer& layer : parts.below.layers) {
+        sealed.push_back({std::move(layer.map), std::move(layer.file), layer.overlap_limit});
+    }
+    const int base = parts.below.base.release();
+    return net::VolumeParts{std::move(parts.layer),
+                            {parts.live_direct.release(), parts.live_buffered.release()},
+                            parts.alignment,
+                            std::move(sealed),
+                            {base, base},
+                            parts.below.base_size};
+}
+
+Result<void> Fleet::open(const std::string& instance, Entry& entry) {
+    if (entry.ring != nullptr) return {};
+    auto volume = open_volume(instance, entry);
+    if (!volume) return volume.error();
     net::RingWorker& ring = least_loaded_ring();
-    const LayerSummary& summary = parts.layer.summary();
+    const LayerSummary& summary = volume->layer.summary();
     Geometry geometry;
     geometry.block_size = summary.block_size;
     geometry.block_count = {summary.virtual_size / summary.block_size};
@@ -265,16 +282,50 @@ Result<void> Fleet::open(const std::string& instance, Entry& entry) {
     auto moving = std::make_shared<net::TargetParts>(net::TargetParts{
         instance,
         {target_name, logical_unit_of(instance, geometry, target_name)},
-        std::move(parts.layer),
-        {parts.live_direct.release(), parts.live_buffered.release()},
-        parts.alignment,
-        {},
-        parts.base_size,
+        std::move(*volume),
     });
-    if (const int base = parts.base.release(); base >= 0) moving->base_file = {base, base};
     entry.ring = &ring;
-    entry.size_bytes = summary.virtual_size;
     ring.post([&ring, moving] { ring.serve(std::move(*moving)); });
+    return {};
+}
+
+Result<void> Fleet::while_paused(std::string_view name,
+                                 const std::function<Result<void>()>& change) {
+    const auto found = entries_.find(name);
+    if (found == entries_.end() || found->second.ring == nullptr) return change();
+    const std::string& instance = found->first;
+    Entry& entry = found->second;
+    std::promise<BlockOutcome> promise;
+    auto paused = promise.get_future();
+    entry.ring->post([ring = entry.ring, &instance, &promise] {
+        ring->pause_target(instance, [&](BlockOutcome outcome) { promise.set_value(outcome); });
+    });
+    const BlockOutcome outcome = paused.get();
+    Result<void> changed =
+        outcome.status == BlockStatus::good
+            ? change()
+            : system_error("cannot close " + instance, outcome.os_errno == 0 ? EIO
+                                                                             : outcome.os_errno);
+    const Result<void> resumed = resume(instance, entry);
+    return changed ? resumed : changed;
+}
+
+/// Goes on with what the store has now, or ends the sessions.
+Result<void> Fleet::resume(const std::string& instance, Entry& entry) {
+    auto volume = open_volume(instance, entry);
+    if (!volume) {
+        std::promise<void> promise;
+        auto ended = promise.get_future();
+        entry.ring->post([ring = entry.ring, &instance, &promise] {
+            ring->abandon_target(instance, [&](BlockOutcome) { promise.set_value(); });
+        });
+        ended.get();
+        entry.ring = nullptr;
+        spdlog::error("cannot go on instance={} reason=\"{}\"", instance, volume.error().message);
+        return volume.error();
+    }
+    auto moving = std::make_shared<net::VolumeParts>(std::move(*volume));
+    on_ring(*entry.ring, [&] { entry.ring->resume_target(instance, std::move(*moving)); });
     return {};
 }
 

@@ -43,6 +43,8 @@ public:
     std::vector<control::SessionInfo> sessions(std::string_view name) const override;
     Result<void> take_offline(std::string_view name) override;
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
+    Result<void> while_paused(std::string_view name,
+                              const std::function<Result<void>()>& change) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
                            const store::Progress& progress) override;
     nlohmann::json status() const override;
@@ -60,6 +62,8 @@ private:
     };
 
     Result<void> open(const std::string& instance, Entry& entry);
+    Result<net::VolumeParts> open_volume(const std::string& instance, Entry& entry);
+    Result<void> resume(const std::string& instance, Entry& entry);
     BlockOutcome close(const std::string& instance, Entry& entry);
     net::RingWorker& least_loaded_ring();
     scsi::LogicalUnitConfig logical_unit_of(const std::string& instance, const Geometry& geometry,

@@ -10,6 +10,7 @@
 #include <future>
 #include <optional>
 
+#include "cow-store/volume/device_gate.h"
 #include "target/net/connection_driver.h"
 
 namespace cowtgt::net {
@@ -20,47 +21,75 @@ constexpr std::uint64_t tick_ms = 1000;
 
 }  // namespace
 
+namespace {
+
+/// The files of an instance and the volume over them: what is exchanged while it pauses. The
+/// members stand in the order in which they need each other.
+struct Medium {
+    Medium(ring::Ring& ring, VolumeParts parts, const VolumeOptions& options)
+        : layer_file(ring, parts.layer_file, parts.alignment),
+          volume(std::move(parts.layer), layer_file, open_sealed(ring, parts),
+                 open_base(ring, parts), options) {}
+
+    std::vector<SealedLayer> open_sealed(ring::Ring& ring, VolumeParts& parts) {
+        std::vector<SealedLayer> layers;
+        for (SealedParts& sealed : parts.sealed) {
+            const int file = sealed.file.release();
+            sealed_files.push_back(std::make_unique<ring::RingFile>(
+                ring, ring::RingFile::Descriptors{file, file}, DirectIoAlignment{1, 1}));
+            layers.push_back(
+                {std::move(sealed.map), sealed_files.back().get(), sealed.overlap_limit});
+        }
+        return layers;
+    }
+
+    BaseImage open_base(ring::Ring& ring, const VolumeParts& parts) {
+        if (parts.base_file.data < 0) return {};
+        base_file.emplace(ring, parts.base_file, DirectIoAlignment{1, 1});
+        return {&*base_file, parts.base_size};
+    }
+
+    ring::RingFile layer_file;
+    std::vector<std::unique_ptr<ring::RingFile>> sealed_files;
+    std::optional<ring::RingFile> base_file;
+    Volume volume;
+};
+
+}  // namespace
+
 /// One instance on this ring. The members stand in the order in which they need each other.
 struct RingWorker::Served {
     Served(RingWorker& worker, TargetParts parts)
         : instance(std::move(parts.instance)),
           ring(worker.ring_.get()),
-          layer_file(*worker.ring_, parts.layer_file, parts.alignment),
-          volume(std::move(parts.layer), layer_file, {}, open_base(worker, parts),
-                 options_of(worker)),
-          target(std::move(parts.target), volume, *worker.buffers_),
+          medium(std::make_unique<Medium>(*ring, std::move(parts.volume), options())),
+          gate(medium->volume),
+          target(std::move(parts.target), gate, *worker.buffers_),
           last_used(worker.ticks_) {
         ready.run = [](ring::Deferred& deferred) {
             Served& served = *static_cast<Served*>(deferred.owner);
-            if (served.volume.run_ready()) {
+            if (served.medium && served.medium->volume.run_ready()) {
                 served.ring->defer(served.ready, ring::Ring::Order::early);
             }
         };
         ready.owner = this;
     }
 
-    BaseImage open_base(RingWorker& worker, const TargetParts& parts) {
-        if (parts.base_file.data < 0) return {};
-        base_file.emplace(*worker.ring_, parts.base_file, DirectIoAlignment{1, 1});
-        return {&*base_file, parts.base_size};
-    }
-
-    VolumeOptions options_of(RingWorker&) {
-        VolumeOptions options;
-        options.ready = {[](void* owner, Volume&) {
-                             Served& served = *static_cast<Served*>(owner);
-                             served.ring->defer(served.ready, ring::Ring::Order::early);
-                         },
-                         this};
-        return options;
+    VolumeOptions options() {
+        VolumeOptions wanted;
+        wanted.ready = {[](void* owner, Volume&) {
+                            Served& served = *static_cast<Served*>(owner);
+                            served.ring->defer(served.ready, ring::Ring::Order::early);
+                        },
+                        this};
+        return wanted;
     }
 
     std::string instance;
     ring::Ring* ring = nullptr;
     ring::Deferred ready;
-    ring::RingFile layer_file;
-    std::optional<ring::RingFile> base_file;
-    Volume volume;
+    std::unique_ptr<Medium> medium;  ///< null: paused
+    DeviceGate gate;
     node::Target target;
     std::uint64_t last_used;
     bool unused_reported = false;
@@ -250,8 +279,15 @@ bool RingWorker::read(const std::string& instance, BlockRequest& request) {
     const auto found = targets_.find(instance);
     if (found == targets_.end() || found->second->closing) return false;
     found->second->last_used = ticks_;
-    found->second->volume.submit(request);
+    found->second->gate.submit(request);
     return true;
+}
+
+void RingWorker::end_sessions(Served& served) {
+    served.closing = true;
+    for (const auto& [id, driver] : connections_) {
+        if (driver->instance() == served.instance) driver->drop("the target goes offline");
+    }
 }
 
 void RingWorker::close_target(const std::string& instance,
@@ -264,20 +300,53 @@ void RingWorker::close_target(const std::string& instance,
     Served& served = *found->second;
     served.close_waiters.push_back(std::move(closed));
     if (served.closing) return;
-    served.closing = true;
-    for (const auto& [id, driver] : connections_) {
-        if (driver->instance() == instance) driver->drop("the target goes offline");
-    }
+    end_sessions(served);
     // The volume waits for the requests of those sessions before it closes.
-    served.volume.close([this, instance](const BlockOutcome& outcome) {
+    served.medium->volume.close([this, instance](const BlockOutcome& outcome) {
         // Not from inside the volume's own call.
         post([this, instance, outcome] { finish_close(instance, outcome); });
     });
 }
 
+void RingWorker::pause_target(const std::string& instance,
+                              std::function<void(BlockOutcome)> paused) {
+    Served& served = *targets_.at(instance);
+    CHECK(served.medium && !served.closing);
+    served.gate.close();
+    served.medium->volume.close([this, &served, paused](const BlockOutcome& outcome) {
+        // Not from inside the volume's own call.
+        post([&served, paused, outcome] {
+            served.medium.reset();
+            paused(outcome);
+        });
+    });
+}
+
+void RingWorker::resume_target(const std::string& instance, VolumeParts parts) {
+    Served& served = *targets_.at(instance);
+    CHECK(!served.medium && !served.closing);
+    served.medium = std::make_unique<Medium>(*ring_, std::move(parts), served.options());
+    Volume& volume = served.medium->volume;
+    const bool other_size =
+        volume.geometry().block_count.value != served.gate.geometry().block_count.value;
+    served.gate.open(volume);
+    if (other_size) served.target.capacity_changed();
+}
+
+void RingWorker::abandon_target(const std::string& instance,
+                                std::function<void(BlockOutcome)> closed) {
+    Served& served = *targets_.at(instance);
+    CHECK(!served.medium && !served.closing);
+    served.close_waiters.push_back(std::move(closed));
+    end_sessions(served);
+    served.gate.give_up();
+    post([this, instance] { finish_close(instance, {BlockStatus::io_error, 0}); });
+}
+
 void RingWorker::finish_close(const std::string& instance, const BlockOutcome& outcome) {
     const auto found = targets_.find(instance);
     CHECK(found != targets_.end());
+    found->second->gate.answer_refused();
     if (!found->second->target.is_idle()) {
         // A session's socket is still closing; its connection tells the target within this or the
         // next turns of the loop.

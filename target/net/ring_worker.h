@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cow-store/descriptor.h"
 #include "cow-store/volume/volume.h"
 #include "target/iscsi/connection.h"
 #include "target/net/socket_address.h"
@@ -36,15 +37,28 @@ public:
     virtual void target_unused(RingWorker& ring, const std::string& instance) = 0;
 };
 
-/// Everything that a ring needs to serve one instance; moves to the ring's thread.
-struct TargetParts {
-    std::string instance;
-    node::Target::Config target;
+/// A layer below the live one.
+struct SealedParts {
+    std::shared_ptr<const ClusterMap> map;
+    Descriptor file;                  ///< through the page cache
+    std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
+};
+
+/// Everything that a ring needs of one instance's disk; moves to the ring's thread.
+struct VolumeParts {
     RecoveredLayer layer;
     ring::RingFile::Descriptors layer_file;
     DirectIoAlignment alignment;
+    std::vector<SealedParts> sealed;        ///< from the top down
     ring::RingFile::Descriptors base_file;  ///< -1: none
     std::uint64_t base_size = 0;            ///< bytes
+};
+
+/// Everything that a ring needs to serve one instance.
+struct TargetParts {
+    std::string instance;
+    node::Target::Config target;
+    VolumeParts volume;
 };
 
 struct WorkerLimits {
@@ -87,6 +101,14 @@ public:
     /// Ends every session of the target, then flushes and closes its volume; `closed` gets the
     /// outcome on this thread. Nothing to do when it is not served.
     void close_target(const std::string& instance, std::function<void(BlockOutcome)> closed);
+    /// Makes the target's commands wait and closes its volume and its files; `paused` gets the
+    /// outcome on this thread. Then either resume() or abandon_target() follows. Sessions stay.
+    /// Requires: it is served, and neither paused nor being closed.
+    void pause_target(const std::string& instance, std::function<void(BlockOutcome)> paused);
+    /// Goes on with these; initiators are told when the disk has another size.
+    void resume_target(const std::string& instance, VolumeParts parts);
+    /// Ends every session of a paused target, and the target; `closed` is called on this thread.
+    void abandon_target(const std::string& instance, std::function<void(BlockOutcome)> closed);
     bool serves(const std::string& instance) const { return targets_.contains(instance); }
     std::vector<node::SessionFacts> sessions(const std::string& instance) const;
     std::size_t connection_count() const { return connections_.size(); }
@@ -120,6 +142,7 @@ private:
     void keep_ticking();
     void tick();
     void finish_close(const std::string& instance, const BlockOutcome& outcome);
+    void end_sessions(Served& served);
 
     Options options_;
     LoginBroker& broker_;

@@ -30,6 +30,11 @@ public:
         online.insert_or_assign(std::string(name), machine);
         return {};
     }
+    Result<void> while_paused(std::string_view name,
+                              const std::function<Result<void>()>& change) override {
+        paused.emplace_back(name);
+        return change();
+    }
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
                            const store::Progress& progress) override {
         if (!online.contains(name)) return Error{ErrorCode::not_found, "not served"};
@@ -44,6 +49,7 @@ public:
 
     std::map<std::string, config::Machine, std::less<>> online;
     std::map<std::string, std::vector<SessionInfo>, std::less<>> sessions_of;
+    std::vector<std::string> paused;  ///< names, in the order of while_paused()
     std::string unservable;
     std::map<std::uint64_t, std::string> content;  ///< by offset
     std::uint64_t content_bytes = 0;

@@ -159,11 +159,11 @@ TEST_F(Clone, OpenedForTheDataPathItIsLocked) {
     {
         const auto opened = store->open_instance("web01");
         ASSERT_TRUE(opened) << message_of(opened);
-        EXPECT_EQ((*opened)->base_size, 8 * mebibyte);
+        EXPECT_EQ((*opened)->below.base_size, 8 * mebibyte);
         EXPECT_EQ((*opened)->layer.summary().virtual_size, 8 * mebibyte);
         EXPECT_TRUE((*opened)->live_direct.is_open());
         EXPECT_TRUE((*opened)->live_buffered.is_open());
-        EXPECT_TRUE((*opened)->base.is_open());
+        EXPECT_TRUE((*opened)->below.base.is_open());
         const std::string sentence =
             "instance web01 is in use: another process is serving or reading it; stop that first";
         EXPECT_EQ(message_of(store->open_instance("web01")), sentence);

@@ -270,6 +270,119 @@ TEST_F(Kill, Reset) {
                         "has"}});
 }
 
+TEST_F(Kill, Snapshot) {
+    Content before;
+    walk({.prepare =
+              [this, &before](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+                  need_instance(store, "web01");
+                  before = export_of(store, "web01");
+              },
+          .make =
+              [](Store& store) {
+                  const auto made = store.snapshot("web01", "s");
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made =
+              [this, &before](Store& store) {
+                  EXPECT_EQ(difference(export_of(store, "web01"), before), Difference{});
+                  const bool made = store.snapshots("web01").value().size() == 1;
+                  if (made) {
+                      EXPECT_TRUE(store.restore_snapshot("web01", "s"));
+                      EXPECT_TRUE(store.snapshot("web01", "again"));
+                  }
+                  EXPECT_EQ(difference(export_of(store, "web01"), before), Difference{});
+                  return made;
+              },
+          .sentences = {"dropped an interrupted snapshot of instance web01, which keeps what it "
+                        "has"}});
+}
+
+TEST_F(Kill, RestoreSnapshot) {
+    Uuid before;
+    walk({.prepare =
+              [this, &before](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+                  need_instance(store, "web01");
+                  ASSERT_TRUE(store.snapshot("web01", "one"));
+                  ASSERT_TRUE(store.snapshot("web01", "two"));
+                  before = layer_of(store, "web01");
+              },
+          .make = [](Store& store) { return store.restore_snapshot("web01", "one"); },
+          .is_made =
+              [this, &before](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  EXPECT_EQ(store.snapshots("web01").value().size(), 2U);
+                  return layer_of(store, "web01") != before;
+              },
+          .sentences = {"dropped an interrupted restore of instance web01, which keeps what it "
+                        "has"}});
+}
+
+TEST_F(Kill, RemoveSnapshot) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+                  need_instance(store, "web01");
+                  ASSERT_TRUE(store.snapshot("web01", "one"));
+                  ASSERT_TRUE(store.reset_instance("web01"));
+              },
+          .make = [](Store& store) { return store.remove_snapshot("web01", "one"); },
+          .is_made =
+              [this](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  return store.snapshots("web01").value().empty();
+              },
+          .sentences = {}});
+}
+
+TEST_F(Kill, CloneSnapshot) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web02");
+                  need_instance(store, "web01");
+                  if (store.snapshots("web01").value().empty()) {
+                      ASSERT_TRUE(store.snapshot("web01", "s"));
+                  }
+              },
+          .make =
+              [](Store& store) {
+                  CloneOptions options;
+                  options.name = "web02";
+                  const auto made = store.clone_snapshot("web01", "s", options);
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made = [this](Store& store) { return is_whole(store, "web02"); },
+          .sentences = {"removed the half-made instance web02"}});
+}
+
+TEST_F(Kill, Resize) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+                  need_instance(store, "web01");
+              },
+          .make =
+              [](Store& store) {
+                  const auto made = store.resize_instance("web01", 5 * mebibyte);
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made =
+              [](Store& store) {
+                  const std::uint64_t size = store.find_instance("web01").value().size_bytes;
+                  const auto opened = store.open_instance("web01");
+                  EXPECT_TRUE(opened) << message_of(opened);
+                  EXPECT_EQ((*opened)->layer.summary().virtual_size, size);
+                  return size == 5 * mebibyte;
+              },
+          .sentences = {}});
+}
+
 TEST_F(Kill, CreatingAStore) {
     for (int step = 0;; ++step) {
         SCOPED_TRACE(step);

@@ -1,0 +1,141 @@
+#include "cow-store/store/live_layer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "cow-store/identity/identity.h"
+#include "cow-store/store/catalogue.h"
+#include "cow-store/store/live_lock.h"
+
+namespace cowtgt::store {
+
+namespace {
+
+constexpr std::string_view layer_suffix = ".cow";
+
+/// Forgets sealed layers that neither the live layer nor a snapshot stands on.
+void prune(InstanceDocument& document) {
+    std::vector<Uuid> tops = {document.live_parent};
+    for (const SnapshotEntry& snapshot : document.snapshots)
+        tops.push_back(snapshot.layer);
+    std::vector<LayerEntry> kept;
+    for (const Uuid& top : tops) {
+        for (const LayerEntry* layer = find_layer(document, top); layer != nullptr;
+             layer = find_layer(document, layer->parent)) {
+            if (std::ranges::find(kept, layer->uuid, &LayerEntry::uuid) != kept.end()) break;
+            kept.push_back(*layer);
+        }
+    }
+    document.sealed = std::move(kept);
+    if (find_layer(document, document.origin_layer) == nullptr) {
+        document.origin_layer = {};
+        document.origin.clear();
+    }
+}
+
+/// Layers in the instance's folder that its document does not name: dropped, or left behind by an
+/// interrupted change. What cannot be removed now goes the next time.
+void remove_strays(const Context& context, std::string_view name,
+                   const InstanceDocument& document) {
+    const std::filesystem::path folder = context.layout.instance(name);
+    const Result<std::vector<std::string>> names = list_directory(folder);
+    if (!names) return;
+    for (const std::string& file : *names) {
+        const bool named =
+            file == document.live_file ||
+            std::ranges::find(document.sealed, file, &LayerEntry::file) != document.sealed.end();
+        if (file.ends_with(layer_suffix) && !named) {
+            (void)context.files.remove_file(folder / file);
+        }
+    }
+}
+
+}  // namespace
+
+Result<FreshLayer> plan_identity(const identity::Recipe& recipe, const ChainReader& disk,
+                                 const Parent& parent, std::uint64_t size_bytes,
+                                 const Uuid& identity_seed) {
+    identity::IdentityChoice choice;
+    choice.seed = identity_seed;
+    choice.disk_size = size_bytes;
+    const Result<identity::Patching> patching = identity::make_patches(recipe, disk, choice);
+    if (!patching) return patching.error();
+    const Result<std::vector<identity::Cluster>> clusters =
+        identity::to_clusters(patching->patches, disk);
+    if (!clusters) return clusters.error();
+
+    FreshLayer fresh;
+    fresh.identity = identity_items(patching->findings);
+    fresh.spec = plain_layer(parent, size_bytes, recipe.block_size);
+    for (const identity::Cluster& cluster : *clusters) {
+        fresh.spec.initial_blocks.push_back(
+            InitialBlock{.offset = cluster.index.value * cluster_size,
+                         .bytes = {cluster.bytes.begin(), cluster.bytes.end()}});
+    }
+    return fresh;
+}
+
+LayerSpec plain_layer(const Parent& parent, std::uint64_t size_bytes, std::uint32_t block_size) {
+    LayerSpec spec;
+    spec.uuid = draw_uuid();
+    spec.virtual_size = size_bytes;
+    spec.block_size = block_size;
+    spec.parent = parent;
+    return spec;
+}
+
+Result<void> write_layer(const Context& context, const std::filesystem::path& path,
+                         const LayerSpec& spec) {
+    const Result<std::unique_ptr<File>> file = context.files.create_file(path);
+    if (!file) return file.error();
+    return create_layer(**file, spec);
+}
+
+Result<void> replace_live(const Context& context, Work work, std::string_view name,
+                          InstanceDocument& document, const Uuid& parent_layer,
+                          const LayerSpec& spec) {
+    const std::filesystem::path folder = context.layout.instance(name);
+    const bool only_the_layer = parent_layer == document.live_parent;
+    const std::string file = only_the_layer ? document.live_file : Layout::layer_file(spec.uuid);
+    {
+        const Result<Workplace> workplace = Workplace::make(context, work, name);
+        if (!workplace) return workplace.error();
+        const std::filesystem::path layer = workplace->path() / Layout::live_file;
+        Result<void> done = write_layer(context, layer, spec);
+        if (done) done = context.files.rename(layer, folder / file);
+        if (done) done = context.files.sync_directory(folder);
+        if (!done) return done;
+    }
+    if (only_the_layer) return {};
+    // A caller that tries again must begin with what is on disk.
+    InstanceDocument next = document;
+    next.live_file = file;
+    next.live_parent = parent_layer;
+    Result<void> done = replace_document(context, name, next);
+    if (done) document = std::move(next);
+    return done;
+}
+
+Result<void> replace_document(const Context& context, std::string_view name,
+                              InstanceDocument& document) {
+    prune(document);
+    Result<void> done = replace_file(context, context.layout.instance(name) / Layout::instance_file,
+                                     encode(document));
+    // Of what is on disk now, if it is not what was wanted.
+    if (const Result<InstanceDocument> now = load_instance(context, name)) {
+        remove_strays(context, name, *now);
+    }
+    return done;
+}
+
+Result<void> check_idle(const Context& context, std::string_view name) {
+    const Result<InstanceDocument> document = load_instance(context, name);
+    const std::string file = document ? document->live_file : Layout::live_file;
+    const Result<LockedLayer> layer = lock_live_layer(context, name, file);
+    if (layer || layer.error().os_errno == ENOENT) return {};
+    return layer.error();
+}
+
+}  // namespace cowtgt::store

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "cow-store/base/result.h"
+#include "cow-store/store/chain.h"
+#include "cow-store/store/documents.h"
+#include "cow-store/store/layout.h"
+#include "cow-store/store/store.h"
+
+/// Snapshots of instances. Making, restoring and committing need the live layer for themselves:
+/// whoever serves it pauses first.
+namespace cowtgt::store {
+
+/// Store::snapshot and the others.
+Result<SnapshotInfo> make_snapshot(const Context& context, std::string_view name,
+                                   std::string_view label);
+Result<std::vector<SnapshotInfo>> list_snapshots(const Context& context, std::string_view name);
+Result<void> remove_snapshot(const Context& context, std::string_view name, std::string_view label);
+Result<void> restore_snapshot(const Context& context, std::string_view name,
+                              std::string_view label);
+Result<InstanceInfo> clone_snapshot(const Context& context, std::string_view name,
+                                    std::string_view label, const CloneOptions& options);
+
+/// A snapshot's disk, open for reading.
+struct SnapshotDisk {
+    OpenedChain chain;
+    std::uint64_t size_bytes = 0;
+};
+Result<SnapshotDisk> open_snapshot(const Context& context, std::string_view name,
+                                   std::string_view label);
+
+/// Seals the live layer of an instance and gives it a new one on top; the sealed one gets the name
+/// `label` if that is not empty. `document` is what is on disk afterwards.
+Result<Uuid> seal_live(const Context& context, std::string_view name, InstanceDocument& document,
+                       std::string_view label);
+
+/// Who was cloned from a snapshot of this instance (`layer` nil: from any of them).
+Result<std::vector<std::string>> clones_of(const Context& context, const InstanceDocument& document,
+                                           const Uuid& layer);
+
+}  // namespace cowtgt::store

@@ -1,0 +1,257 @@
+// Snapshots: what they hold, what they share, and what may be done with them.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cow-store/file_posix.h"
+#include "cow-store/store/open_instance.h"
+#include "cow-store/volume/layer_file.h"
+#include "tests/unit/store/store_fixture.h"
+
+namespace cowtgt::store {
+namespace {
+
+constexpr std::uint64_t disk_bytes = 4 * mebibyte;
+constexpr std::uint64_t mark_offset = 2 * mebibyte;  ///< where the tests write
+
+class Snapshot : public StoreTest {
+protected:
+    void SetUp() override {
+        StoreTest::SetUp();
+        store_ = make();
+        ImportOptions options;
+        options.image = make_image("image", disk_bytes, 1);
+        options.name = "debian12";
+        ASSERT_TRUE(store_->import_template(options));
+        clone("web01");
+    }
+
+    void clone(const std::string& name) {
+        CloneOptions options;
+        options.source.name = "debian12";
+        options.name = name;
+        const auto made = store_->clone(options);
+        ASSERT_TRUE(made) << message_of(made);
+    }
+
+    Result<InstanceInfo> clone_snapshot(const std::string& label, const std::string& name) {
+        CloneOptions options;
+        options.name = name;
+        return store_->clone_snapshot("web01", label, options);
+    }
+
+    std::filesystem::path folder_of(const std::string& name) const {
+        return root() / "instances" / name;
+    }
+
+    /// Makes a live layer that says `mark` at mark_offset, as a machine that wrote it would have.
+    void write_mark(const std::string& name, char mark) {
+        LayerSpec spec;
+        std::filesystem::path path;
+        {
+            const auto opened = store_->open_instance(name);
+            ASSERT_TRUE(opened) << message_of(opened);
+            const LayerSummary& summary = (*opened)->layer.summary();
+            spec.uuid = summary.uuid;
+            spec.virtual_size = summary.virtual_size;
+            spec.block_size = summary.block_size;
+            spec.parent = summary.parent;
+        }
+        for (const auto& entry : std::filesystem::directory_iterator(folder_of(name))) {
+            if (entry.path().extension() != ".cow") continue;
+            const auto file = PosixFile::open(entry.path(), O_RDONLY);
+            if (inspect_layer(**file)->uuid == spec.uuid) path = entry.path();
+        }
+        std::filesystem::remove(path);
+        const auto file = PosixFile::open(path, O_RDWR | O_CREAT | O_EXCL);
+        ASSERT_TRUE(file);
+        spec.initial_blocks.push_back(
+            {mark_offset, std::vector<std::byte>(4096, static_cast<std::byte>(mark))});
+        ASSERT_TRUE(create_layer(**file, spec));
+    }
+
+    char mark_of(const std::string& name) {
+        return static_cast<char>(export_of(*store_, name)[mark_offset + 100]);
+    }
+
+    Content snapshot_content(const std::string& name, const std::string& label) {
+        Content content(disk_bytes);
+        const auto sink = [&content](std::uint64_t offset,
+                                     std::span<const std::byte> bytes) -> Result<void> {
+            std::ranges::copy(bytes, content.begin() + static_cast<std::ptrdiff_t>(offset));
+            return {};
+        };
+        const Result<void> done = store_->export_snapshot(name, label, sink, {});
+        EXPECT_TRUE(done) << message_of(done);
+        return content;
+    }
+
+    std::size_t layer_files(const std::string& name) const {
+        std::size_t count = 0;
+        for (const auto& entry : std::filesystem::directory_iterator(folder_of(name)))
+            count += entry.path().extension() == ".cow" ? 1 : 0;
+        return count;
+    }
+
+    std::unique_ptr<Store> store_;
+};
+
+TEST_F(Snapshot, KeepsWhatWasThereAndTheInstanceGoesOn) {
+    write_mark("web01", 'a');
+    const Content before = export_of(*store_, "web01");
+    const auto made = store_->snapshot("web01", "before");
+    ASSERT_TRUE(made) << message_of(made);
+    EXPECT_EQ(made->label, "before");
+    EXPECT_EQ(made->instance, "web01");
+    EXPECT_EQ(made->size_bytes, disk_bytes);
+    EXPECT_EQ(difference(export_of(*store_, "web01"), before), Difference{});
+    write_mark("web01", 'b');
+    EXPECT_EQ(mark_of("web01"), 'b');
+    EXPECT_EQ(difference(snapshot_content("web01", "before"), before), Difference{});
+    EXPECT_EQ(store_->find_instance("web01")->snapshots, std::vector<std::string>{"before"});
+    ASSERT_TRUE(store_->restore_snapshot("web01", "before"));
+    EXPECT_EQ(difference(export_of(*store_, "web01"), before), Difference{});
+    EXPECT_EQ(layer_files("web01"), 2U);
+}
+
+TEST_F(Snapshot, TheSealedFileIsReadOnlyAndOfNoMoreSpaceThanItNeeds) {
+    const std::filesystem::path file = folder_of("web01") / "live.cow";
+    ASSERT_TRUE(store_->snapshot("web01", "s"));
+    struct stat status {};
+    ASSERT_EQ(::stat(file.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0444U);
+    EXPECT_LE(status.st_blocks * 512, 256 * 1024);
+    const auto sealed = PosixFile::open(file, O_RDONLY);
+    EXPECT_EQ(inspect_layer(**sealed)->phase, LayerPhase::sealed);
+}
+
+TEST_F(Snapshot, LabelsAreGivenAndChecked) {
+    EXPECT_EQ(store_->snapshot("web01", "")->label, "snap-1");
+    EXPECT_EQ(store_->snapshot("web01", "")->label, "snap-2");
+    EXPECT_EQ(store_->snapshot("web01", "snap-2").error().code, ErrorCode::exists);
+    EXPECT_EQ(message_of(store_->snapshot("web01", "12")),
+              "'12' cannot be a name: a label of digits alone would look like a version");
+    EXPECT_EQ(store_->snapshot("web01", "A").error().code, ErrorCode::usage);
+    EXPECT_EQ(store_->snapshot("web02", "a").error().code, ErrorCode::not_found);
+    EXPECT_EQ(store_->restore_snapshot("web01", "a").error().code, ErrorCode::not_found);
+    EXPECT_EQ(store_->remove_snapshot("web01", "a").error().code, ErrorCode::not_found);
+    const auto list = store_->snapshots("web01");
+    ASSERT_TRUE(list);
+    ASSERT_EQ(list->size(), 2U);
+    EXPECT_EQ((*list)[1].label, "snap-2");
+}
+
+TEST_F(Snapshot, AnotherMachineIsClonedFromItWithAnIdentityOfItsOwn) {
+    write_mark("web01", 'a');
+    ASSERT_TRUE(store_->snapshot("web01", "gold"));
+    write_mark("web01", 'b');
+    const auto made = clone_snapshot("gold", "web02");
+    ASSERT_TRUE(made) << message_of(made);
+    EXPECT_EQ(made->origin, "web01@gold");
+    EXPECT_EQ(made->template_name, "debian12");
+    EXPECT_EQ(mark_of("web02"), 'a');
+    const Difference changed =
+        difference(export_of(*store_, "web02"), snapshot_content("web01", "gold"));
+    EXPECT_GE(changed.begin, signature_offset);
+    EXPECT_LE(changed.end, signature_offset + signature_length);
+    EXPECT_NE(changed, Difference{});
+    write_mark("web02", 'c');
+    EXPECT_EQ(mark_of("web01"), 'b');
+    EXPECT_EQ(clone_snapshot("gold", "web02").error().code, ErrorCode::exists);
+    EXPECT_EQ(clone_snapshot("none", "web03").error().code, ErrorCode::not_found);
+}
+
+TEST_F(Snapshot, WhatSomebodyWasClonedFromStays) {
+    ASSERT_TRUE(store_->snapshot("web01", "gold"));
+    ASSERT_TRUE(clone_snapshot("gold", "web02"));
+    EXPECT_EQ(message_of(store_->remove_snapshot("web01", "gold")),
+              "snapshot web01@gold is what these were cloned from: web02; remove these first");
+    EXPECT_EQ(message_of(store_->remove_instance("web01")),
+              "snapshots of instance web01 are what these were cloned from: web02; remove these "
+              "first");
+    EXPECT_EQ(store_->snapshots("web01")->at(0).clones, std::vector<std::string>{"web02"});
+    // It is found by what it is, not by its name.
+    ASSERT_TRUE(store_->rename_instance("web01", "old01"));
+    EXPECT_EQ(store_->remove_instance("old01").error().code, ErrorCode::in_use);
+    ASSERT_TRUE(store_->reset_instance("web02"));
+    EXPECT_EQ(store_->find_instance("web02")->origin, "");
+    EXPECT_TRUE(store_->remove_instance("old01"));
+    EXPECT_EQ(layer_files("web02"), 1U);
+}
+
+TEST_F(Snapshot, ARemovedOneGoesWhenNothingStandsOnIt) {
+    write_mark("web01", 'a');
+    ASSERT_TRUE(store_->snapshot("web01", "one"));
+    write_mark("web01", 'b');
+    ASSERT_TRUE(store_->snapshot("web01", "two"));
+    EXPECT_EQ(layer_files("web01"), 3U);
+    // The live layer still stands on both.
+    ASSERT_TRUE(store_->remove_snapshot("web01", "two"));
+    EXPECT_EQ(layer_files("web01"), 3U);
+    EXPECT_EQ(mark_of("web01"), 'b');
+    ASSERT_TRUE(store_->restore_snapshot("web01", "one"));
+    EXPECT_EQ(layer_files("web01"), 2U);
+    EXPECT_EQ(mark_of("web01"), 'a');
+    ASSERT_TRUE(store_->reset_instance("web01"));
+    EXPECT_EQ(layer_files("web01"), 2U);
+    ASSERT_TRUE(store_->remove_snapshot("web01", "one"));
+    EXPECT_EQ(layer_files("web01"), 1U);
+    EXPECT_EQ(store_->find_instance("web01")->snapshots, std::vector<std::string>{});
+}
+
+TEST_F(Snapshot, TheNumberOfLayersHasALimit) {
+    for (int i = 0; i < 15; ++i)
+        ASSERT_TRUE(store_->snapshot("web01", ""));
+    write_mark("web01", 'z');
+    EXPECT_EQ(mark_of("web01"), 'z');
+    const auto refused = store_->snapshot("web01", "");
+    EXPECT_EQ(refused.error().code, ErrorCode::refused);
+    EXPECT_NE(message_of(refused).find("16 layers"), std::string::npos) << message_of(refused);
+}
+
+TEST_F(Snapshot, ASealedLayerThatIsAnotherIsRefused) {
+    ASSERT_TRUE(store_->snapshot("web01", "s"));
+    const std::filesystem::path file = folder_of("web01") / "live.cow";
+    const auto time = std::filesystem::last_write_time(file);
+    std::filesystem::last_write_time(file, time + std::chrono::seconds(1));
+    const auto opened = store_->open_instance("web01");
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, ErrorCode::refused);
+    EXPECT_NE(message_of(opened).find("is not the one that was sealed"), std::string::npos);
+    std::filesystem::last_write_time(file, time);
+    EXPECT_TRUE(store_->open_instance("web01"));
+    std::filesystem::remove(file);
+    EXPECT_EQ(store_->open_instance("web01").error().code, ErrorCode::refused);
+    EXPECT_TRUE(store_->reset_instance("web01"));
+}
+
+TEST_F(Snapshot, ADiskGrowsAndItsNewPartIsZeros) {
+    write_mark("web01", 'a');
+    ASSERT_TRUE(store_->snapshot("web01", "small"));
+    const auto grown = store_->resize_instance("web01", 6 * mebibyte + 512);
+    ASSERT_TRUE(grown) << message_of(grown);
+    EXPECT_EQ(grown->size_bytes, 6 * mebibyte + 512);
+    EXPECT_EQ((*store_->open_instance("web01"))->layer.summary().virtual_size, 6 * mebibyte + 512);
+    const Content content = export_of(*store_, "web01");
+    EXPECT_EQ(static_cast<char>(content[mark_offset]), 'a');
+    EXPECT_TRUE(std::all_of(content.begin() + disk_bytes, content.end(),
+                            [](std::byte byte) { return byte == std::byte{0}; }));
+    ASSERT_TRUE(store_->restore_snapshot("web01", "small"));
+    EXPECT_EQ(store_->find_instance("web01")->size_bytes, 6 * mebibyte + 512);
+    EXPECT_EQ(export_of(*store_, "web01").size(), 6 * mebibyte + 512);
+    EXPECT_EQ(store_->resize_instance("web01", disk_bytes).error().code, ErrorCode::refused);
+    EXPECT_EQ(store_->resize_instance("web01", 6 * mebibyte + 513).error().code, ErrorCode::usage);
+}
+
+TEST_F(Snapshot, NeedsTheInstanceForItself) {
+    const auto opened = store_->open_instance("web01");
+    EXPECT_EQ(store_->snapshot("web01", "s").error().code, ErrorCode::in_use);
+    EXPECT_EQ(store_->resize_instance("web01", 8 * mebibyte).error().code, ErrorCode::in_use);
+    EXPECT_EQ(store_->snapshots("web01")->size(), 0U);
+}
+
+}  // namespace
+}  // namespace cowtgt::store
