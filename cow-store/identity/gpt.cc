@@ -8,6 +8,7 @@
 #include "cow-store/base/checksum.h"
 #include "cow-store/base/endian.h"
 #include "cow-store/identity/disk_text.h"
+#include "cow-store/identity/formats.h"
 
 namespace cowtgt::identity {
 
@@ -307,27 +308,40 @@ public:
         : request_(request), primary_(std::move(primary)), backup_(std::move(backup)) {}
 
     Result<Patching> make(std::vector<Finding> findings) {
-        change_guids(findings);
+        used_ = used_entries(primary_);
+        CHECK(findings.size() == used_.size() + 1);
+        const bool keeps_guids = request_.choice.values == Values::as_in_image;
+        if (keeps_guids) {
+            for (Finding& finding : findings)
+                finding = changed(finding, finding.old_value);
+        } else {
+            change_guids(findings);
+        }
         const std::uint64_t last_lba =
             std::max(request_.choice.disk_size, request_.window.length()) / request_.block_size - 1;
         const bool moves = last_lba > backup_.header.my_lba.get();
+        if (keeps_guids && !moves) return Patching{{}, std::move(findings)};
+        const std::optional<std::uint32_t> grown = moves ? grow(last_lba) : std::nullopt;
+        seal_entries();
         if (moves) {
             const Result<void> done = move_backup(last_lba);
             if (!done) return done.error();
         } else {
-            append_guid_patches(backup_.header);
+            append_entry_patches(backup_.header);
         }
-        append_guid_patches(primary_.header);
+        append_entry_patches(primary_.header);
         append_header(primary_);
         append_header(backup_);
         if (moves) findings.front().note = "the backup GPT moved to the new end of the disk";
+        if (grown) {
+            findings.front().note += ", and partition " + std::to_string(*grown) +
+                                     " ends there: its file system grows in the machine (growfs)";
+        }
         return Patching{std::move(patches_), std::move(findings)};
     }
 
 private:
     void change_guids(std::vector<Finding>& findings) {
-        used_ = used_entries(primary_);
-        CHECK(findings.size() == used_.size() + 1);
         const auto new_guid = [&](Finding& finding, std::array<std::byte, 16>& field) {
             const Uuid guid = derived_uuid(request_.choice, finding.where, finding.kind);
             finding.new_value = to_string(guid);
@@ -337,13 +351,32 @@ private:
         new_guid(findings.front(), primary_.header.disk_guid);
         for (std::size_t i = 0; i < used_.size(); ++i) {
             new_guid(findings[i + 1], used_[i].entry.unique_partition_guid);
-            std::memcpy(primary_.entries.data() + used_[i].offset, &used_[i].entry,
-                        sizeof(GptEntry));
         }
+        backup_.header.disk_guid = primary_.header.disk_guid;
+    }
+
+    /// The last partition ends where the usable blocks will, at a whole MiB. Its number, if it
+    /// does become larger.
+    std::optional<std::uint32_t> grow(std::uint64_t last_lba) {
+        if (request_.choice.growth != Growth::last_partition || used_.empty()) return std::nullopt;
+        constexpr std::uint64_t alignment = std::uint64_t{1} << 20;  ///< bytes
+        const std::uint64_t usable_end =
+            last_lba - array_blocks(backup_.header, request_.block_size);
+        const std::uint64_t end =
+            round_down(usable_end * request_.block_size, alignment) / request_.block_size;
+        const auto last = std::ranges::max_element(
+            used_, {}, [](const UsedEntry& one) { return one.entry.starting_lba.get(); });
+        if (end <= last->entry.ending_lba.get() + 1) return std::nullopt;
+        last->entry.ending_lba = end - 1;
+        return last->number;
+    }
+
+    void seal_entries() {
+        for (const UsedEntry& one : used_)
+            std::memcpy(primary_.entries.data() + one.offset, &one.entry, sizeof(GptEntry));
         const le32 crc = crc32_ieee(primary_.entries);
         primary_.header.partition_entry_array_crc32 = crc;
         backup_.header.partition_entry_array_crc32 = crc;
-        backup_.header.disk_guid = primary_.header.disk_guid;
     }
 
     Result<void> move_backup(std::uint64_t last_lba) {
@@ -385,12 +418,13 @@ private:
         return {};
     }
 
-    void append_guid_patches(const GptHeader& header) {
+    void append_entry_patches(const GptHeader& header) {
         const std::uint64_t array = header.partition_entry_lba.get() * request_.block_size;
+        constexpr std::size_t begin = offsetof(GptEntry, unique_partition_guid);
+        constexpr std::size_t end = offsetof(GptEntry, attributes);
         for (const UsedEntry& one : used_) {
-            patches_.push_back(
-                patch_of(array + one.offset + offsetof(GptEntry, unique_partition_guid),
-                         one.entry.unique_partition_guid));
+            const Bytes fields = bytes_of_struct(one.entry).subspan(begin, end - begin);
+            patches_.push_back(patch_of(array + one.offset + begin, fields));
         }
     }
 

@@ -217,7 +217,7 @@ Result<void> read_label(const Window& window, PhysicalVolume& volume) {
     if (lvm_crc(Bytes(volume.label_sector).subspan(hashed_from)) != label->crc.get()) {
         return damaged("checksum of the label");
     }
-    if (label->sector.get() * sector_size != volume.label_offset) {
+    if (label->sector.get() != volume.label_offset / sector_size) {
         return damaged("the label says that it lies elsewhere");
     }
     volume.id_offset = label->offset.get();

@@ -71,6 +71,24 @@ Structure structure_of(const Window& disk, const Mbr& mbr) {
     return structure;
 }
 
+/// The last partition ends at the last whole MiB of the disk, if it is a primary one.
+void append_growth(const PatchRequest& request, const Mbr& mbr, Patching& patching) {
+    constexpr std::uint64_t alignment = std::uint64_t{1} << 20;  ///< bytes
+    const std::uint64_t end = round_down(request.choice.disk_size, alignment) / sector_size;
+    const auto last = std::ranges::max_element(
+        mbr.entries, {}, [](const MbrEntry& entry) { return entry.first_lba.get(); });
+    const std::uint64_t first = last->first_lba.get();
+    if (last->type == 0 || is_extended(last->type) || end <= first + last->block_count.get()) {
+        return;
+    }
+    const le32 count = static_cast<std::uint32_t>(std::min<std::uint64_t>(end - first, UINT32_MAX));
+    const auto index = static_cast<std::size_t>(last - mbr.entries.begin());
+    patching.patches.push_back(patch_at(
+        request.window,
+        offsetof(Mbr, entries) + index * sizeof(MbrEntry) + offsetof(MbrEntry, block_count),
+        bytes_of_struct(count)));
+}
+
 }  // namespace
 
 bool is_protective(const Mbr& mbr) {
@@ -120,7 +138,13 @@ Result<Patching> patch_mbr(const PatchRequest& request) {
     if (Result<void> same = check_places(request.structure, structure.places); !same) {
         return same.error();
     }
+    Patching patching;
+    if (request.choice.growth == Growth::last_partition) append_growth(request, **mbr, patching);
     Finding& finding = structure.findings.front();
+    if (request.choice.values == Values::as_in_image) {
+        patching.findings.push_back(changed(finding, finding.old_value));
+        return patching;
+    }
     const Uuid random = derived_uuid(request.choice, finding.where, finding.kind);
     le32 signature;
     std::copy_n(random.bytes.begin(), sizeof(signature),
@@ -129,10 +153,8 @@ Result<Patching> patch_mbr(const PatchRequest& request) {
     finding.new_value = hex8(signature.get());
     finding.note = "PARTUUID= of its partitions changes with it";
 
-    const Bytes bytes = bytes_of_struct(signature);
-    Patching patching;
-    patching.patches.push_back({request.window.begin() + offsetof(Mbr, disk_signature),
-                                std::vector<std::byte>(bytes.begin(), bytes.end())});
+    patching.patches.push_back(
+        patch_at(request.window, offsetof(Mbr, disk_signature), bytes_of_struct(signature)));
     patching.findings = std::move(structure.findings);
     return patching;
 }

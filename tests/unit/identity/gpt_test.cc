@@ -90,6 +90,50 @@ TEST_P(Gpt, BackupMovesWhenTheDiskIsLarger) {
     }
 }
 
+TEST_P(Gpt, LastPartitionGrowsToTheLastWholeMebibyte) {
+    const std::uint64_t block_size = GetParam();
+    MemoryImage image(disk_size);
+    write_gpt(image, spec_of(GetParam()));
+    IdentityChoice choice = choice_of(1);
+    choice.disk_size = 9 * mib;
+    choice.growth = Growth::last_partition;
+    const Result<Patching> patching = make_patches(examine_image(image), image, choice);
+    ASSERT_TRUE(patching.has_value()) << patching.error().message;
+    image.resize(choice.disk_size);
+    image.apply(patching->patches);
+    expect_sound(image, block_size);
+    const std::uint64_t entries = 2 * block_size;
+    EXPECT_EQ(image.le(entries + 40, 8), 99U) << "the first partition";
+    EXPECT_EQ(image.le(entries + 2 * 128 + 32, 8), 100U);
+    EXPECT_EQ(image.le(entries + 2 * 128 + 40, 8), 8 * mib / block_size - 1);
+    EXPECT_NE(patching->findings.at(0).note.find("partition 3 ends there"), std::string::npos);
+    EXPECT_EQ(examine_image(image).structures.at(0).kept_because, "");
+}
+
+TEST_P(Gpt, GuidsThatAreToStayDoSoWhenTheBackupMoves) {
+    const std::uint64_t block_size = GetParam();
+    MemoryImage image(disk_size);
+    write_gpt(image, spec_of(GetParam()));
+    const Recipe recipe = examine_image(image);
+    IdentityChoice choice = choice_of(1);
+    choice.values = Values::as_in_image;
+    const Result<Patching> same_size = make_patches(recipe, image, choice);
+    ASSERT_TRUE(same_size.has_value());
+    EXPECT_TRUE(same_size->patches.empty());
+    choice.disk_size = 9 * mib;
+    const Result<Patching> larger = make_patches(recipe, image, choice);
+    ASSERT_TRUE(larger.has_value());
+    image.resize(choice.disk_size);
+    image.apply(larger->patches);
+    expect_sound(image, block_size);
+    EXPECT_EQ(image.guid(block_size + 56), "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa");
+    EXPECT_EQ(image.guid(2 * block_size + 2 * 128 + 16), "03030303-0303-0303-0303-030303030303");
+    for (const Finding& finding : larger->findings) {
+        EXPECT_EQ(finding.new_value, "");
+        EXPECT_EQ(finding.kept_because, "it was asked to stay as it is");
+    }
+}
+
 TEST(GptProtectiveMbr, SaysAllOnesAboveTwoTebibytes) {
     MemoryImage image(disk_size);
     write_gpt(image, spec_of(512));

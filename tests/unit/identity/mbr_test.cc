@@ -49,6 +49,20 @@ TEST_F(Mbr, OnlyTheSignatureChanges) {
     EXPECT_EQ(image_.uuid(2048 * 512 + 1024 + 0x68), patching.findings.at(1).new_value);
 }
 
+TEST_F(Mbr, LastPartitionGrowsOnRequest) {
+    IdentityChoice choice = choice_of(1);
+    choice.disk_size = 200 * mib + 512;
+    choice.growth = Growth::last_partition;
+    choice.values = Values::as_in_image;
+    const Result<Patching> patching = make_patches(examine_image(image_), image_, choice);
+    ASSERT_TRUE(patching.has_value());
+    ASSERT_EQ(patching->patches.size(), 1U);
+    image_.apply(patching->patches);
+    EXPECT_EQ(image_.le(446 + 8, 4), 2048U);
+    EXPECT_EQ(image_.le(446 + 12, 4), 200 * mib / 512 - 2048);
+    EXPECT_EQ(image_.le(0x1b8, 4), 0xdeadbeefU);
+}
+
 TEST_F(Mbr, DiskWithoutSignatureIsKept) {
     image_.write_le(0x1b8, 4, 0);
     EXPECT_EQ(examine_image(image_).structures.at(0).kept_because,
