@@ -145,7 +145,7 @@ void RingWorker::run_thread(std::function<void(Result<void>)> started) {
     ring_->run();
     stop_listening();
     CHECK(targets_.empty());
-    ring_.reset();  // first, so that nothing in the kernel refers to what goes next
+    ring_->release();  // first, so that nothing in the kernel refers to what goes next
     connections_.clear();
     buffers_.reset();
 }

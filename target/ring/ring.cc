@@ -118,6 +118,10 @@ Ring::Ring(std::unique_ptr<Kernel> kernel) : kernel_(std::move(kernel)) {
     inbox_completion_ = {inbox_readable, this};
 }
 
+void Ring::release() {
+    kernel_.reset();
+}
+
 Ring::~Ring() {
     kernel_.reset();
     if (inbox_event_ >= 0) close(inbox_event_);

@@ -39,8 +39,9 @@ struct Deferred {
 
 /// One io_uring and the loop that drives it: the heart of one thread. The only user of liburing.
 ///
-/// Threads: made, used and destroyed on one thread; only post() and stop() may be called from
-/// others. Idle, the thread sleeps in the kernel and costs nothing.
+/// Threads: made and used on one thread; only post() and stop() may be called from others. That
+/// thread also calls release(); the object itself is destroyed when nobody posts any more. Idle,
+/// the thread sleeps in the kernel and costs nothing.
 /// Requires Linux 6.1 (SINGLE_ISSUER, DEFER_TASKRUN); create() says so if the kernel is older.
 class Ring {
 public:
@@ -86,6 +87,8 @@ public:
     /// Any thread: run() returns after its current turn.
     void stop();
     void run();
+    /// Ends what is in the kernel and gives its memory back; posts are still taken, to no effect.
+    void release();
 
 private:
     struct Kernel;
