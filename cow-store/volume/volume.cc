@@ -27,6 +27,10 @@ bool Volume::run_ready() {
 void Volume::close(CloseDone done) {
     engine_->close(std::move(done));
 }
+std::optional<std::uint64_t> Volume::allocated_bytes() const {
+    return statistics().allocated_bytes;
+}
+
 VolumeStatistics Volume::statistics() const {
     return engine_->statistics();
 }

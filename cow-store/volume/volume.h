@@ -87,6 +87,7 @@ public:
     Geometry geometry() const override;
     void submit(BlockRequest& request) override;
     ProvisioningRun provisioning(Lba first, BlockCount wanted) const override;
+    std::optional<std::uint64_t> allocated_bytes() const override;
 
     /// Appends what the completed writes changed, answers what is ready, starts what it can. True:
     /// there is more to do at once, so call again before sleeping.

@@ -4,17 +4,13 @@
 #include <utility>
 
 #include "cow-store/base/check.h"
+#include "target/node/target_internal.h"
 
 namespace cowtgt::node {
 
 namespace {
 
 constexpr std::uint32_t buffer_bytes_without_unit = 4096;
-
-/// LUN 0 in peripheral device or flat space addressing (SAM-5 section 4.7).
-bool is_lun_0(std::uint64_t lun) {
-    return lun == 0 || lun == 0x4000'0000'0000'0000;
-}
 
 bool overlaps(Lba a, BlockCount a_count, Lba b, BlockCount b_count) {
     return a.value < b.value + b_count.value && b.value < a.value + a_count.value;
@@ -26,64 +22,12 @@ bool changes_blocks(BlockOperation operation) {
 
 }  // namespace
 
-struct Target::Session {
-    iscsi::Connection* connection = nullptr;  ///< null once detached
-    Waker waker;
-    iscsi::LoginRequestInfo info;
-    std::uint16_t tsih = 0;
-    scsi::NexusId nexus = 0;
-    Origin origin;
-    std::uint64_t commands = 0;
-    std::size_t executions = 0;
-    bool logout_wanted = false;
-};
-
-/// One command on its way. It lives from command_received until the connection has let go of the
-/// task and the device of the request, whichever is later.
-struct Target::Execution {
-    enum class Stage : std::uint8_t {
-        free,
-        wants_memory,
-        receiving,  ///< Data-Out
-        blocked,    ///< somebody holds an exclusive range
-        in_device,
-        running,  ///< between the device and the next step
-        answered,
-    };
-
-    Target* target = nullptr;
-    Session* session = nullptr;
-    iscsi::ScsiTask* task = nullptr;  ///< null once the connection has let go of it
-    Stage stage = Stage::free;
-    bool aborted = false;
-    scsi::Command command;
-    scsi::Admitted admitted;
-    MutableBytes buffer;
-    BlockRequest request;
-    BufferPool::Waiter waiter;
-    bool wants_exclusive = false;
-    bool holds_exclusive = false;
-    scsi::ExclusiveStep exclusive;
-};
-
-/// A task management function that waits for the tasks it ends.
-struct Target::PendingFunction {
-    Session* session = nullptr;
-    iscsi::TaskManagementRequest request;
-    std::vector<Execution*> waits_for;
-};
-
-struct Target::Drain {
-    std::string initiator_name;
-    iscsi::Isid isid{};
-    std::function<void()> drained;
-};
-
 Target::Target(Config config, BlockDevice& device, BufferPool& buffers)
     : config_(std::move(config)),
       device_(device),
       buffers_(buffers),
-      unit_(config_.logical_unit, device) {}
+      unit_(config_.logical_unit, device),
+      background_(std::make_unique<Background>()) {}
 
 Target::~Target() {
     CHECK(is_idle());
@@ -206,11 +150,24 @@ std::size_t Target::session_count() const {
 }
 
 bool Target::is_idle() const {
-    return sessions_.empty() && free_.size() == executions_.size();
+    return sessions_.empty() && free_.size() == executions_.size() && !background_->in_device;
+}
+
+bool Target::has_background_work() const {
+    return background_->in_device || unit_.has_background_work();
 }
 
 void Target::capacity_changed() {
     unit_.capacity_changed();
+}
+
+void Target::luns_changed() {
+    unit_.luns_changed();
+}
+
+void Target::reconfigure(const scsi::LogicalUnitConfig& config) {
+    unit_.reconfigure(config);
+    run_background();
 }
 
 // ---- commands
@@ -226,6 +183,9 @@ Target::Execution& Target::take_execution(Session& session, iscsi::ScsiTask& tas
     execution.session = &session;
     execution.task = &task;
     execution.aborted = false;
+    execution.sequence = ++last_sequence_;
+    execution.in_task_set = true;
+    if (orders(task.attribute)) ++ordering_count_;
     execution.admitted = {};
     execution.buffer = {};
     execution.wants_exclusive = execution.holds_exclusive = false;
@@ -290,13 +250,13 @@ void Target::memory_granted(Execution& execution, MutableBytes buffer) {
         execution.session->connection->receive_data_out(*execution.task, buffer.first(wanted));
         if (wanted != 0) return;  // otherwise the connection drops what comes and says no more
     }
-    start(execution);
+    enable(execution);
 }
 
 void Target::data_out_received(iscsi::Connection&, iscsi::ScsiTask& task) {
     Execution& execution = *static_cast<Execution*>(task.owner_state);
     CHECK(execution.stage == Execution::Stage::receiving);
-    start(execution);
+    enable(execution);
 }
 
 void Target::start(Execution& execution) {
@@ -318,9 +278,17 @@ void Target::run(Execution& execution, const scsi::Step& step) {
         execution.stage = Execution::Stage::blocked;
         blocked_.push_back(&execution);
         serve_blocked();
+    } else if (std::holds_alternative<scsi::KeepStep>(step)) {
+        keep_state(execution);
+    } else if (std::holds_alternative<scsi::AbortStep>(step)) {
+        abort_preempted(execution);
+    } else if (std::holds_alternative<scsi::BackgroundStep>(step)) {
+        execution.stage = Execution::Stage::waiting;
+        background_waiters_.push_back(&execution);
     } else {
         answer(execution, *std::get_if<scsi::Done>(&step));
     }
+    if (unit_.has_background_work()) run_background();
 }
 
 void Target::run_block_step(Execution& execution, const scsi::BlockStep& step) {
@@ -420,19 +388,24 @@ void Target::answer(Execution& execution, const scsi::Done& done) {
     response.data_out_length = done.data_out_total;
     execution.session->connection->complete(*execution.task, response);
     release_range(execution);
+    task_ended(execution);
 }
 
 void Target::task_finished(iscsi::Connection&, iscsi::ScsiTask& task) {
     Execution& execution = *static_cast<Execution*>(task.owner_state);
     execution.task = nullptr;
     switch (execution.stage) {
-        case Execution::Stage::in_device:
-            return;  // request_done ends it
+        case Execution::Stage::in_device:  // request_done ends it
+        case Execution::Stage::keeping:    // state_kept does
+            return;
         case Execution::Stage::wants_memory:
             buffers_.leave(execution.waiter);
             break;
+        case Execution::Stage::dormant:
         case Execution::Stage::blocked:
-            std::erase(blocked_, &execution);
+        case Execution::Stage::aborting:
+        case Execution::Stage::waiting:
+            forget_waiting(execution);
             break;
         case Execution::Stage::free:
         case Execution::Stage::receiving:
@@ -441,6 +414,15 @@ void Target::task_finished(iscsi::Connection&, iscsi::ScsiTask& task) {
             break;
     }
     retire(execution);
+}
+
+/// Takes it off the lists of those who wait for something else than the device.
+void Target::forget_waiting(Execution& execution) {
+    std::erase(dormant_, &execution);
+    std::erase(blocked_, &execution);
+    std::erase(background_waiters_, &execution);
+    std::erase_if(functions_,
+                  [&](const auto& function) { return function->command == &execution; });
 }
 
 /// Ends an execution whose answer nobody wants.
@@ -461,6 +443,7 @@ void Target::retire(Execution& execution) {
     execution.stage = Execution::Stage::free;
     free_.push_back(&execution);
     release_range(execution);
+    task_ended(execution);
     for (const auto& function : functions_) {
         std::erase(function->waits_for, &execution);
     }
@@ -493,133 +476,29 @@ void Target::logout_received(iscsi::Connection& connection) {
     }
 }
 
-// ---- task management (SAM-5 section 7)
-
-std::vector<Target::Execution*> Target::executions_to_abort(
-    const iscsi::TaskManagementRequest& request, const Session& issuer) {
-    std::vector<Execution*> chosen;
-    for (const auto& execution : executions_) {
-        const auto stage = execution->stage;
-        if (stage == Execution::Stage::free || stage == Execution::Stage::answered) continue;
-        const bool own = execution->session == &issuer;
-        const bool same_unit =
-            execution->task == nullptr || is_lun_0(execution->task->lun) == is_lun_0(request.lun);
-        switch (request.function) {
-            case iscsi::TaskFunction::abort_task:
-                if (own && execution->task == request.referenced_task) break;
-                continue;
-            case iscsi::TaskFunction::abort_task_set:
-                if (own && same_unit) break;
-                continue;
-            case iscsi::TaskFunction::clear_task_set:
-            case iscsi::TaskFunction::logical_unit_reset:
-                if (same_unit) break;
-                continue;
-            default:
-                break;  // target resets: every task
-        }
-        chosen.push_back(execution.get());
-    }
-    return chosen;
+/// Goes on with a command that waited for something else than the device.
+void Target::resume(Execution& execution, const BlockOutcome& outcome) {
+    const Waker waker = execution.session->waker;
+    execution.stage = Execution::Stage::running;
+    run(execution, unit_.resume(execution.command, outcome));
+    if (waker.wake != nullptr) waker.wake(waker.owner);
 }
 
-void Target::task_management_received(iscsi::Connection& connection,
-                                      const iscsi::TaskManagementRequest& request) {
-    using Response = iscsi::TaskFunctionResponse;
-    Session* session = session_of(connection);
-    CHECK(session != nullptr);
-    switch (request.function) {
-        case iscsi::TaskFunction::task_reassign:
-            connection.answer_task_management(request, Response::reassign_not_supported);
-            return;
-        case iscsi::TaskFunction::clear_aca:
-            connection.answer_task_management(request, Response::not_supported);
-            return;
-        case iscsi::TaskFunction::abort_task: {
-            const bool there =
-                request.referenced_task != nullptr &&
-                static_cast<Execution*>(request.referenced_task->owner_state)->stage !=
-                    Execution::Stage::answered;
-            if (!there) {
-                connection.answer_task_management(request, Response::task_does_not_exist);
-                return;
-            }
-            break;
-        }
-        case iscsi::TaskFunction::target_warm_reset:
-        case iscsi::TaskFunction::target_cold_reset:
-            break;
-        default:
-            if (!is_lun_0(request.lun)) {
-                connection.answer_task_management(request, Response::lun_does_not_exist);
-                return;
-            }
-    }
-    auto function = std::make_unique<PendingFunction>();
-    function->session = session;
-    function->request = request;
-    function->request.referenced_task = nullptr;
-    function->waits_for = executions_to_abort(request, *session);
-    const std::vector<Execution*> aborting = function->waits_for;
-    if (aborting.empty()) {
-        finish_function(*function);
-        return;
-    }
-    functions_.push_back(std::move(function));
-    for (Execution* execution : aborting) {
-        abort(*execution);
-    }
+/// Nobody may forget the execution before the store has answered; like a request in the device.
+void Target::keep_state(Execution& execution) {
+    execution.stage = Execution::Stage::keeping;
+    (void)unit_.take_state_changed();
+    config_.keep(unit_.state_to_keep(), [this, &execution](const BlockOutcome& outcome) {
+        state_kept(execution, outcome);
+    });
 }
 
-void Target::abort(Execution& execution) {
-    execution.aborted = true;
-    if (execution.task != nullptr) execution.task->aborted = true;
-    switch (execution.stage) {
-        case Execution::Stage::wants_memory:
-            buffers_.leave(execution.waiter);
-            drop_unanswered(execution);
-            return;
-        case Execution::Stage::blocked:
-            std::erase(blocked_, &execution);
-            drop_unanswered(execution);
-            return;
-        case Execution::Stage::receiving:
-            drop_unanswered(execution);
-            return;
-        case Execution::Stage::in_device:  // request_done ends it
-        case Execution::Stage::running:
-        case Execution::Stage::answered:
-        case Execution::Stage::free:
-            return;
+void Target::state_kept(Execution& execution, const BlockOutcome& outcome) {
+    if (execution.task == nullptr || execution.aborted) {
+        drop_unanswered(execution);
+    } else {
+        resume(execution, outcome);
     }
-}
-
-void Target::finish_function(const PendingFunction& function) {
-    Session& session = *function.session;
-    switch (function.request.function) {
-        case iscsi::TaskFunction::clear_task_set:
-            unit_.commands_cleared(session.nexus);
-            break;
-        case iscsi::TaskFunction::logical_unit_reset:
-        case iscsi::TaskFunction::target_warm_reset:
-        case iscsi::TaskFunction::target_cold_reset:
-            apply_reset(function.request.function, session);
-            break;
-        default:
-            break;
-    }
-    if (session.connection == nullptr) return;
-    session.connection->answer_task_management(function.request,
-                                               iscsi::TaskFunctionResponse::complete);
-    session.waker.wake(session.waker.owner);
-}
-
-void Target::apply_reset(iscsi::TaskFunction function, const Session& issuer) {
-    const scsi::ResetKind kind =
-        function == iscsi::TaskFunction::logical_unit_reset  ? scsi::ResetKind::logical_unit
-        : function == iscsi::TaskFunction::target_warm_reset ? scsi::ResetKind::target_warm
-                                                             : scsi::ResetKind::target_cold;
-    unit_.reset(kind, issuer.nexus);
 }
 
 }  // namespace cowtgt::node

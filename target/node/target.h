@@ -36,6 +36,10 @@ public:
     struct Config {
         std::string name;  ///< iqn
         scsi::LogicalUnitConfig logical_unit;
+        /// Stores what of the unit survives a restart, then calls back on this ring with a good
+        /// outcome or io_error. None: logical_unit.keeps_state is false.
+        using Keep = std::function<void(std::string state, std::function<void(BlockOutcome)> kept)>;
+        Keep keep = {};
     };
 
     Target(Config config, BlockDevice& device, BufferPool& buffers);
@@ -81,22 +85,34 @@ public:
     void logout_received(iscsi::Connection& connection);
 
     void capacity_changed();
+    void luns_changed();
+    /// What an operator changed: scsi::LogicalUnit::reconfigure.
+    void reconfigure(const scsi::LogicalUnitConfig& config);
+    /// Ends the unit's background work where it is, before the device closes.
+    void stop_background_work();
     std::vector<SessionFacts> sessions() const;
     std::size_t session_count() const;
     /// No session and no request in the device.
     bool is_idle() const;
+    /// The unit works for itself (SANITIZE), with or without a session.
+    bool has_background_work() const;
 
 private:
     struct Session;
     struct Execution;
     struct PendingFunction;
     struct Drain;
+    struct Background;
 
     std::uint16_t next_tsih();
     Session* session_of(const iscsi::Connection& connection);
     Execution& take_execution(Session& session, iscsi::ScsiTask& task);
     void admit(Execution& execution);
     void memory_granted(Execution& execution, MutableBytes buffer);
+    bool must_stay_dormant(const Execution& execution) const;
+    void enable(Execution& execution);
+    void wake_dormant();
+    void task_ended(Execution& execution);
     void start(Execution& execution);
     void run(Execution& execution, const scsi::Step& step);
     void run_block_step(Execution& execution, const scsi::BlockStep& step);
@@ -105,8 +121,15 @@ private:
     void request_done(Execution& execution, const BlockOutcome& outcome);
     void serve_blocked();
     void release_range(Execution& execution);
+    void keep_state(Execution& execution);
+    void state_kept(Execution& execution, const BlockOutcome& outcome);
+    void abort_preempted(Execution& execution);
+    void resume(Execution& execution, const BlockOutcome& outcome);
+    void run_background();
+    void background_done(const BlockOutcome& outcome);
     void answer(Execution& execution, const scsi::Done& done);
     void abort(Execution& execution);
+    void forget_waiting(Execution& execution);
     void drop_unanswered(Execution& execution);
     void retire(Execution& execution);
     void session_drained(Session& session);
@@ -124,6 +147,11 @@ private:
     std::vector<Execution*> free_;
     std::vector<Execution*> blocked_;  ///< wait for an exclusive range, in order
     std::size_t exclusive_count_ = 0;  ///< holders and those who want to be
+    std::vector<Execution*> dormant_;  ///< wait for older tasks to end, in order
+    std::size_t ordering_count_ = 0;   ///< ORDERED and HEAD OF QUEUE tasks that have not ended
+    std::uint64_t last_sequence_ = 0;  ///< of a task, in order of arrival
+    std::unique_ptr<Background> background_;
+    std::vector<Execution*> background_waiters_;
     std::vector<std::unique_ptr<PendingFunction>> functions_;
     std::vector<Drain> drains_;
     std::uint16_t last_tsih_ = 0;

@@ -15,9 +15,19 @@ std::uint32_t block_size_of(const Unit& unit) {
     return unit.device.geometry().block_size;
 }
 
-/// BYTCHK: the Data-Out is compared with the medium. Clear: the medium is only read.
+/// BYTCHK, SBC-3 tables 130 and 163.
+enum class ByteCheck : std::uint8_t {
+    none = 0,  ///< the medium is only read
+    all = 1,   ///< the Data-Out is compared with the medium
+    reserved = 2,
+    one_block = 3,  ///< VERIFY: one block of Data-Out is compared with every block
+};
+ByteCheck byte_check(const Command& command) {
+    return static_cast<ByteCheck>(command.cdb[1] >> 1 & 0x03);
+}
+
 bool compares_bytes(const Command& command) {
-    return (command.cdb[1] & 0x02) != 0;
+    return byte_check(command) != ByteCheck::none;
 }
 
 /// Memory for Data-Out of `data_out_blocks` and, behind it, a chunk of the medium.
@@ -64,8 +74,9 @@ struct Chunk {
 Chunk chunk_of(const Unit& unit, const Command& command) {
     const std::size_t bytes = chunk_blocks(unit, command) * block_size_of(unit);
     const std::size_t at = command.scratch[slot::position] * block_size_of(unit);
+    const bool has_all = at + bytes <= command.data_out_received;
     return {command.buffer.subspan(chunk_offset(command), bytes),
-            command.buffer.subspan(at, bytes)};
+            has_all ? command.buffer.subspan(at, bytes) : MutableBytes{}};
 }
 
 ExclusiveStep claim_range(Command& command) {
@@ -99,25 +110,48 @@ Done medium_failed(const Unit& unit, const Command& command, const BlockOutcome&
 // VERIFY, SBC-3 section 5.35: nothing but reading, and comparing if BYTCHK says so.
 
 Admission admit_verify(Unit& unit, Command& command) {
+    constexpr std::uint8_t byte_check_bit = 2;
     const BlockRange range = range_of(command);
-    return admit_beside_chunk(unit, command, range,
-                              compares_bytes(command) ? range.block_count : 0);
+    switch (byte_check(command)) {
+        case ByteCheck::none:
+            return admit_beside_chunk(unit, command, range, 0);
+        case ByteCheck::all:
+            return admit_beside_chunk(unit, command, range, range.block_count);
+        case ByteCheck::one_block:
+            return admit_beside_chunk(unit, command, range, range.block_count == 0 ? 0 : 1);
+        case ByteCheck::reserved:
+            break;
+    }
+    return invalid_field(unit, 1, byte_check_bit);
 }
 
 Step start_verify(Unit& unit, Command& command) {
-    if (compares_bytes(command)) {
+    if (byte_check(command) == ByteCheck::all) {
         if (auto refused = take_received_blocks(unit, command)) return *refused;
+    }
+    if (byte_check(command) == ByteCheck::one_block &&
+        command.data_out_received < command.scratch[slot::data_out_total]) {
+        return with_data_out(command, fail(unit, sense_code::invalid_field_in_information_unit));
     }
     return read_next_or_end(unit, command);
 }
 
+/// Whether the medium holds what the Data-Out says.
+bool is_as_sent(const Unit& unit, const Command& command, const Chunk& chunk) {
+    if (byte_check(command) == ByteCheck::all) {
+        return std::equal(chunk.medium.begin(), chunk.medium.end(), chunk.data_out.begin());
+    }
+    const Bytes block = command.buffer.first(block_size_of(unit));
+    for (std::size_t at = 0; at < chunk.medium.size(); at += block.size()) {
+        if (!std::ranges::equal(chunk.medium.subspan(at, block.size()), block)) return false;
+    }
+    return true;
+}
+
 Step resume_verify(Unit& unit, Command& command, const BlockOutcome& outcome) {
     if (outcome.status != BlockStatus::good) return medium_failed(unit, command, outcome);
-    if (compares_bytes(command)) {
-        const Chunk chunk = chunk_of(unit, command);
-        if (!std::equal(chunk.medium.begin(), chunk.medium.end(), chunk.data_out.begin())) {
-            return with_data_out(command, fail(unit, sense_code::miscompare_during_verify));
-        }
+    if (compares_bytes(command) && !is_as_sent(unit, command, chunk_of(unit, command))) {
+        return with_data_out(command, fail(unit, sense_code::miscompare_during_verify));
     }
     command.scratch[slot::position] += chunk_blocks(unit, command);
     return read_next_or_end(unit, command);

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "target/scsi/block_commands.h"
+#include "target/scsi/extended_copy.h"
 #include "target/scsi/provisioning.h"
 
 namespace cowtgt::scsi {
@@ -13,6 +14,7 @@ constexpr std::uint8_t version_spc_4 = 0x06;
 constexpr std::uint8_t response_data_format = 0x02;
 constexpr std::uint8_t hierarchical_luns = 0x10;  ///< HISUP
 constexpr std::uint8_t implicit_alua = 0x10;      ///< TPGS
+constexpr std::uint8_t third_party_copy = 0x08;   ///< 3PC
 constexpr std::uint8_t command_queuing = 0x02;    ///< CMDQUE
 constexpr std::uint8_t removable_medium = 0x80;   ///< RMB
 constexpr std::uint8_t no_logical_unit = 0x7f;    ///< qualifier 3, device type 1Fh
@@ -50,7 +52,7 @@ void put_standard(const Unit& unit, DataIn& data) {
     data.put8(version_spc_4);
     data.put8(hierarchical_luns | response_data_format);
     data.put8(standard_inquiry_bytes - 5);
-    data.put8(implicit_alua);
+    data.put8(implicit_alua | third_party_copy);
     data.put8(0);
     data.put8(command_queuing);
     data.put_text(unit.config.vendor, 8);
@@ -114,18 +116,22 @@ void put_device_identification(const Unit& unit, const Nexus& nexus, DataIn& dat
     put_name_string(data, of_target_device, std::string_view(port).substr(0, port.find(',')));
 }
 
-/// SPC-4 section 7.8.7: no protection information, SIMPLE task attribute, a volatile cache.
+/// SPC-4 section 7.8.7: no protection information, all task attributes but ACA, a volatile cache.
 void put_extended_inquiry(const Unit&, const Nexus&, DataIn& data) {
-    constexpr std::uint8_t simple_attribute = 0x01;
+    constexpr std::uint8_t task_attributes = 0x07;  // HEADSUP, ORDSUP, SIMPSUP
     constexpr std::uint8_t volatile_cache = 0x01;
     data.put8(0);
-    data.put8(simple_attribute);
+    data.put8(task_attributes);
     data.put8(volatile_cache);
     data.put_zeros(0x3c - 3);
 }
 
+void put_third_party_copy_page(const Unit&, const Nexus&, DataIn& data) {
+    put_third_party_copy(data);
+}
+
 void put_block_limits(const Unit& unit, const Nexus&, DataIn& data) {
-    const Geometry geometry = unit.device.geometry();
+    const Geometry geometry = unit.geometry();
     const std::uint32_t block_size = geometry.block_size;
     const std::uint32_t unmap_blocks = std::max(cluster_size / block_size, 1U);
     constexpr std::uint32_t alignment_valid = 0x80000000;  // of blocks that begin at LBA 0
@@ -148,8 +154,12 @@ void put_block_limits(const Unit& unit, const Nexus&, DataIn& data) {
 }
 
 void put_block_characteristics(const Unit&, const Nexus&, DataIn& data) {
-    data.put16(1);  // MEDIUM ROTATION RATE: non-rotating
-    data.put_zeros(0x3c - 2);
+    // After a sanitize operation blocks can be read before they are written.
+    constexpr std::uint8_t readable_after_erase = 0x50;  // WABEREQ = WACEREQ = 01b
+    data.put16(1);                                       // MEDIUM ROTATION RATE: non-rotating
+    data.put8(0);
+    data.put8(readable_after_erase);
+    data.put_zeros(0x3c - 4);
 }
 
 void put_provisioning(const Unit& unit, const Nexus&, DataIn& data) {
@@ -171,8 +181,8 @@ struct VpdPage {
 constexpr std::array vpd_pages = {
     VpdPage{0x00, put_supported_pages},       VpdPage{0x80, put_serial},
     VpdPage{0x83, put_device_identification}, VpdPage{0x86, put_extended_inquiry},
-    VpdPage{0xb0, put_block_limits},          VpdPage{0xb1, put_block_characteristics},
-    VpdPage{0xb2, put_provisioning},
+    VpdPage{0x8f, put_third_party_copy_page}, VpdPage{0xb0, put_block_limits},
+    VpdPage{0xb1, put_block_characteristics}, VpdPage{0xb2, put_provisioning},
 };
 
 void put_supported_pages(const Unit&, const Nexus&, DataIn& data) {

@@ -8,7 +8,9 @@
 #include "target/scsi/block_commands.h"
 #include "target/scsi/commands.h"
 #include "target/scsi/inquiry.h"
+#include "target/scsi/kept_state.h"
 #include "target/scsi/report_commands.h"
+#include "target/scsi/sanitize.h"
 #include "target/scsi/unit.h"
 
 namespace cowtgt::scsi {
@@ -69,6 +71,9 @@ std::optional<Done> check_medium(const Unit& unit, const CommandRow& row) {
 LogicalUnit::LogicalUnit(LogicalUnitConfig config, const BlockDevice& device)
     : state_(std::make_unique<State>(std::move(config), device)) {
     CHECK(state_->config.transfer_length_max >= 2 * compare_chunk_bytes);
+    // A text that is not understood has been reported by whoever read it (is_kept_state).
+    take_kept_state(state_->config.kept_state, *state_);
+    state_->config.kept_state.clear();
 }
 
 LogicalUnit::~LogicalUnit() = default;
@@ -88,6 +93,7 @@ void LogicalUnit::remove_nexus(NexusId nexus) {
     CHECK(nexus < state_->nexuses.size() && state_->nexuses[nexus].present);
     state_->nexuses[nexus] = Nexus{};
     if (state_->reserved_by == nexus) state_->reserved_by.reset();
+    std::erase_if(state_->copies, [&](const CopyResult& copy) { return copy.nexus == nexus; });
 }
 
 Admission LogicalUnit::admit(Command& command) {
@@ -101,6 +107,9 @@ Admission LogicalUnit::admit(Command& command) {
         if (auto attention = unit.nexus(command).take_attention()) return fail(unit, *attention);
     }
     if (conflicts(unit, command, row)) return reservation_conflict();
+    if (auto refusal = refusal_while_sanitizing(unit, row)) {
+        return check_condition(*refusal, unit.sense_format());
+    }
     if (auto refused = check_medium(unit, row)) return *refused;
     return row.code.admit(unit, command);
 }
@@ -143,6 +152,76 @@ void LogicalUnit::commands_cleared(NexusId by) {
 
 void LogicalUnit::capacity_changed() {
     state_->raise_on_all(UnitAttention::capacity_changed);
+}
+
+void LogicalUnit::luns_changed() {
+    state_->raise_on_all(UnitAttention::reported_luns_changed);
+}
+
+void LogicalUnit::reconfigure(const LogicalUnitConfig& config) {
+    Unit& unit = *state_;
+    const std::uint32_t physical_before = unit.geometry().physical_block_size;
+    if (unit.config.read_only != config.read_only ||
+        unit.config.write_cache != config.write_cache) {
+        unit.raise_on_all(UnitAttention::mode_parameters_changed);
+    }
+    if (unit.config.removable != config.removable) {
+        // Nobody could load again what is out.
+        unit.medium_loaded = true;
+        unit.raise_on_all(UnitAttention::inquiry_data_changed);
+    }
+    if (unit.config.write_cache != config.write_cache) {
+        unit.flush_wanted = unit.flush_wanted || (unit.mode.write_cache && !config.write_cache);
+        unit.mode.write_cache = config.write_cache;
+    }
+    unit.config.read_only = config.read_only;
+    unit.config.removable = config.removable;
+    unit.config.write_cache = config.write_cache;
+    unit.config.physical_block_size = config.physical_block_size;
+    if (unit.geometry().physical_block_size != physical_before) {
+        // It is in READ CAPACITY(16) and in the Block Limits VPD page.
+        unit.raise_on_all(UnitAttention::capacity_changed);
+        unit.raise_on_all(UnitAttention::inquiry_data_changed);
+    }
+}
+
+bool LogicalUnit::has_background_work() const {
+    return state_->flush_wanted || state_->sanitizing.state == Sanitizing::State::running;
+}
+
+BlockStep LogicalUnit::next_background_step(MutableBytes buffer) {
+    CHECK(has_background_work() && buffer.size() >= background_buffer_bytes);
+    if (state_->flush_wanted) return {BlockOperation::flush, false, {}, {}, 0};
+    return next_sanitize_step(*state_, buffer);
+}
+
+void LogicalUnit::background_done(const BlockOutcome& outcome) {
+    if (state_->flush_wanted) {
+        // A flush that failed has fenced the device; every later write says so.
+        state_->flush_wanted = false;
+        return;
+    }
+    sanitize_step_done(*state_, outcome);
+}
+
+BlockOutcome LogicalUnit::background_outcome() const {
+    return state_->background_outcome;
+}
+
+std::string LogicalUnit::state_to_keep() const {
+    return write_kept_state(*state_);
+}
+
+bool LogicalUnit::is_kept_state(std::string_view text) {
+    return understands_kept_state(text);
+}
+
+bool LogicalUnit::take_state_changed() {
+    return std::exchange(state_->state_changed, false);
+}
+
+std::vector<NexusId> LogicalUnit::take_preempted() {
+    return std::exchange(state_->preempted, {});
 }
 
 bool LogicalUnit::write_cache_enabled() const {

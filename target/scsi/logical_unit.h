@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -28,7 +29,11 @@ struct LogicalUnitConfig {
     bool removable = false;
     bool write_cache = true;                       ///< WCE when it starts
     bool thin = true;                              ///< LBPME
+    std::uint32_t physical_block_size = 0;         ///< bytes; 0: as the device has it
     std::uint32_t transfer_length_max = 8U << 20;  ///< bytes per command (VPD B0h)
+    /// Whether the executor runs KeepStep; without it nothing survives a restart (PTPL_C = 0).
+    bool keeps_state = false;
+    std::string kept_state;  ///< what LogicalUnit::state_to_keep said last, before a restart
 };
 
 /// One I_T nexus as the device server sees it. Persistent reservations name it by its ports.
@@ -82,6 +87,14 @@ struct ExclusiveStep {
     Lba first_block;
     BlockCount block_count;
 };
+/// What survives a restart has changed: store LogicalUnit::state_to_keep, then call resume with a
+/// good outcome, or with io_error if that failed. Only if the configuration says keeps_state.
+struct KeepStep {};
+/// Tasks of the nexuses of LogicalUnit::take_preempted must end before resume is called (PREEMPT
+/// AND ABORT).
+struct AbortStep {};
+/// Call resume when the unit's background work has ended, with the outcome of the whole.
+struct BackgroundStep {};
 /// The end. Sense data and Data-In are copied or sent by the executor; Data-In lies at the
 /// beginning of the buffer unless said.
 struct Done {
@@ -94,7 +107,7 @@ struct Done {
     std::uint64_t data_in_total = 0;
     std::uint64_t data_out_total = 0;
 };
-using Step = std::variant<BlockStep, ExclusiveStep, Done>;
+using Step = std::variant<BlockStep, ExclusiveStep, KeepStep, AbortStep, BackgroundStep, Done>;
 using Admission = std::variant<Admitted, Done>;
 
 enum class ResetKind : std::uint8_t { logical_unit, target_warm, target_cold };
@@ -126,7 +139,31 @@ public:
     /// Tasks of other nexuses were cleared (CLEAR TASK SET): 2Fh/00h for them.
     void commands_cleared(NexusId by);
     void capacity_changed();  ///< the device's geometry grew: 2Ah/09h on every nexus
+    void luns_changed();      ///< the target has other LUNs now: 3Fh/0Eh on every nexus
+    /// Takes over what an operator may change while the unit is in use: read_only, removable,
+    /// write_cache and physical_block_size; with the unit attentions that belong to it.
+    void reconfigure(const LogicalUnitConfig& config);
     bool write_cache_enabled() const;
+
+    // Work that no command waits for: SANITIZE, and making durable what a cache held that was
+    // switched off. The executor runs one step at a time, whenever the medium has room for it.
+    static constexpr std::uint32_t background_buffer_bytes = 512U << 10;
+    bool has_background_work() const;
+    /// The next step; its data lies at the beginning of `buffer`, which keeps its content until
+    /// background_done. Requires: has_background_work(), background_buffer_bytes of memory.
+    BlockStep next_background_step(MutableBytes buffer);
+    void background_done(const BlockOutcome& outcome);
+    /// How the last background work ended.
+    BlockOutcome background_outcome() const;
+
+    /// Registrations, reservation and an unfinished SANITIZE, as lines of text.
+    std::string state_to_keep() const;
+    /// True if such a text can be understood; what cannot is taken for nothing.
+    static bool is_kept_state(std::string_view text);
+    /// Whether state_to_keep has changed without a KeepStep since the last call.
+    bool take_state_changed();
+    /// The nexuses that an AbortStep is about.
+    std::vector<NexusId> take_preempted();
 
 private:
     struct State;

@@ -194,7 +194,9 @@ Admission admit_write_same(Unit& unit, Command& command) {
 }
 
 /// A block of zeros is deallocated with or without the UNMAP bit, since it reads back the same
-/// (LBPRZ = 1). A block of anything else is written even with UNMAP = 1, for the same reason.
+/// (LBPRZ = 1). With the bit everything is, whatever the block holds: that is what other targets do
+/// and initiators expect, although SBC-3 section 4.7.3.4.4 would have a block of other data
+/// written.
 Step start_write_same(Unit& unit, Command& command) {
     const std::uint32_t block_size = unit.device.geometry().block_size;
     command.scratch[slot::stage] = deallocating;
@@ -204,7 +206,8 @@ Step start_write_same(Unit& unit, Command& command) {
                                  fail(unit, sense_code::invalid_field_in_information_unit));
         }
         const MutableBytes block = command.buffer.first(block_size);
-        if (!is_all_zeros(block)) {
+        const bool unmaps = (command.cdb[1] & write_same_unmap) != 0;
+        if (!unmaps && !is_all_zeros(block)) {
             command.scratch[slot::stage] = writing;
             for (std::size_t at = block_size; at + block_size <= pattern_room(command);
                  at += block_size) {

@@ -95,16 +95,45 @@ Step start_report_luns(Unit&, Command& command) {
     return data_in(data, cdb_field<4>(command, 6));
 }
 
-/// SPC-4 section 6.8: the list of supported log pages, and nothing on it but itself.
+// LOG SENSE, SPC-4 section 6.8.
+
+constexpr std::uint8_t supported_pages = 0x00;
+constexpr std::uint8_t provisioning_page = 0x0c;
+
+/// Logical Block Provisioning log page, SBC-3 section 6.4.4: how many blocks have space of their
+/// own. (How many could still get some is up to the store, which all units share.)
+void put_provisioning_log(const Unit& unit, std::uint64_t bytes, DataIn& data) {
+    constexpr std::uint16_t used_resource_count = 0x0002;
+    constexpr std::uint8_t binary_list = 0x03;  // FORMAT AND LINKING
+    constexpr std::uint8_t dedicated = 0x01;    // SCOPE: of this logical unit alone
+    const std::uint64_t blocks = bytes / unit.geometry().block_size;
+    data.put16(used_resource_count);
+    data.put8(binary_list);
+    data.put8(8);
+    data.put32(static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks, 0xffffffff)));
+    data.put8(dedicated);
+    data.put_zeros(3);
+}
+
 Step start_log_sense(Unit& unit, Command& command) {
-    constexpr std::uint8_t supported_pages = 0x00;
     const std::uint8_t page = command.cdb[2] & 0x3f;
-    if (page != supported_pages) return invalid_field(unit, 2, std::uint8_t{5});
     if (command.cdb[3] != 0) return invalid_field(unit, 3);
+    const std::optional<std::uint64_t> allocated = unit.device.allocated_bytes();
+    const bool has_provisioning = unit.config.thin && allocated.has_value();
+    if (page != supported_pages && !(page == provisioning_page && has_provisioning)) {
+        return invalid_field(unit, 2, std::uint8_t{5});
+    }
     DataIn data(command.buffer);
-    data.put16(supported_pages);
-    data.put16(1);
-    data.put8(supported_pages);
+    data.put8(page);
+    data.put8(0);
+    data.put16(0);
+    if (page == provisioning_page) {
+        put_provisioning_log(unit, *allocated, data);
+    } else {
+        data.put8(supported_pages);
+        if (has_provisioning) data.put8(provisioning_page);
+    }
+    data.set16(2, data.size() - 4);
     return data_in(data, cdb_field<2>(command, 7));
 }
 

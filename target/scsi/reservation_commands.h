@@ -2,7 +2,7 @@
 
 #include "target/scsi/unit.h"
 
-/// RESERVE(6) and RELEASE(6) of SPC-2; PERSISTENT RESERVE IN and OUT of SPC-4 sections 6.15, 6.16.
+/// RESERVE and RELEASE of SPC-2; PERSISTENT RESERVE IN and OUT of SPC-4 sections 6.15, 6.16.
 namespace cowtgt::scsi {
 
 Admission admit_reserve(Unit& unit, Command& command);
@@ -13,5 +13,6 @@ Admission admit_persistent_reserve_in(Unit& unit, Command& command);
 Step start_persistent_reserve_in(Unit& unit, Command& command);
 Admission admit_persistent_reserve_out(Unit& unit, Command& command);
 Step start_persistent_reserve_out(Unit& unit, Command& command);
+Step resume_persistent_reserve_out(Unit& unit, Command& command, const BlockOutcome& outcome);
 
 }  // namespace cowtgt::scsi

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace cowtgt::scsi {
 namespace {
@@ -186,6 +187,36 @@ Reservations::Outcome Reservations::preempt(const NexusName& who, std::uint64_t 
     reservation_ = Reservation{type, who};
     ++generation_;
     return outcome;
+}
+
+/// SPC-4 section 5.13.8.
+Reservations::Outcome Reservations::move(const NexusName& who, std::uint64_t key,
+                                         const Registrant& to, Mover mover) {
+    if (!has_key(who, key)) return {Verdict::conflict, {}};
+    if (!reservation_ || is_all_registrants(reservation_->type) || reservation_->holder != who) {
+        return {Verdict::conflict, {}};
+    }
+    if (to.key == 0) return {Verdict::invalid_field, {}};
+    const auto known = std::find_if(registrants_.begin(), registrants_.end(),
+                                    [&](const Registrant& r) { return r.nexus == to.nexus; });
+    if (known != registrants_.end()) {
+        known->key = to.key;
+    } else if (registrants_.size() >= registrants_max) {
+        return {Verdict::no_resources, {}};
+    } else {
+        registrants_.push_back(to);
+    }
+    reservation_->holder = to.nexus;
+    if (mover == Mover::unregisters) remove(who);
+    ++generation_;
+    return {};
+}
+
+void Reservations::restore(std::vector<Registrant> registrants,
+                           std::optional<Reservation> reservation, std::uint32_t generation) {
+    registrants_ = std::move(registrants);
+    reservation_ = std::move(reservation);
+    generation_ = generation;
 }
 
 bool Reservations::forbids(const NexusName& who, MediumAccess access) const {

@@ -46,7 +46,7 @@ public:
     enum class Verdict : std::uint8_t {
         done,
         conflict,         ///< RESERVATION CONFLICT
-        invalid_field,    ///< 26h/00 in the parameter list
+        invalid_field,    ///< 26h/00 in the parameter list, the service action key
         invalid_release,  ///< 26h/04
         no_resources,     ///< 55h/04
     };
@@ -74,6 +74,12 @@ public:
     Outcome clear(const NexusName& who, std::uint64_t key);
     Outcome preempt(const NexusName& who, std::uint64_t key, std::uint64_t victim_key,
                     ReservationType type);
+    /// REGISTER AND MOVE: the reservation goes to `to`, which is registered with `to.key`.
+    enum class Mover : std::uint8_t { stays_registered, unregisters };
+    Outcome move(const NexusName& who, std::uint64_t key, const Registrant& to, Mover mover);
+    /// What was kept over a restart.
+    void restore(std::vector<Registrant> registrants, std::optional<Reservation> reservation,
+                 std::uint32_t generation);
 
     /// True if the reservation forbids this access to this nexus (SPC-4 table 66).
     bool forbids(const NexusName& who, MediumAccess access) const;

@@ -23,6 +23,12 @@ void put_field_pointer(std::span<std::uint8_t> out, const FieldPointer& field) {
     put_big_endian(out.subspan(1, 2), field.byte);
 }
 
+/// SPC-4 section 4.5.2.4.4.
+void put_progress(std::span<std::uint8_t> out, std::uint16_t progress) {
+    out[0] = 0x80;
+    put_big_endian(out.subspan(1, 2), progress);
+}
+
 std::uint8_t write_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     out[0] = 0x70;
     if (sense.information && *sense.information <= fixed_information_max) {
@@ -34,6 +40,7 @@ std::uint8_t write_fixed(const Sense& sense, std::span<std::uint8_t> out) {
     out[12] = sense.code.asc;
     out[13] = sense.code.ascq;
     if (sense.field) put_field_pointer(out.subspan(15, 3), *sense.field);
+    if (sense.progress) put_progress(out.subspan(15, 3), *sense.progress);
     return fixed_length;
 }
 
@@ -50,11 +57,12 @@ std::uint8_t write_descriptors(const Sense& sense, std::span<std::uint8_t> out) 
         put_big_endian(descriptor.subspan(4, 8), *sense.information);
         length = static_cast<std::uint8_t>(length + 12);
     }
-    if (sense.field) {
+    if (sense.field || sense.progress) {
         const std::span<std::uint8_t> descriptor = out.subspan(length, 8);
         descriptor[0] = 0x02;
         descriptor[1] = 0x06;
-        put_field_pointer(descriptor.subspan(4, 3), *sense.field);
+        if (sense.field) put_field_pointer(descriptor.subspan(4, 3), *sense.field);
+        if (sense.progress) put_progress(descriptor.subspan(4, 3), *sense.progress);
         length = static_cast<std::uint8_t>(length + 8);
     }
     out[7] = static_cast<std::uint8_t>(length - 8);

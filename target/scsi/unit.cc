@@ -36,6 +36,14 @@ Unit::Unit(LogicalUnitConfig unit_config, const BlockDevice& unit_device)
     mode.write_cache = config.write_cache;
 }
 
+Geometry Unit::geometry() const {
+    Geometry geometry = device.geometry();
+    if (config.physical_block_size >= geometry.block_size) {
+        geometry.physical_block_size = config.physical_block_size;
+    }
+    return geometry;
+}
+
 Nexus& Unit::nexus(const Command& command) {
     CHECK(command.nexus < nexuses.size() && nexuses[command.nexus].present);
     return nexuses[command.nexus];

@@ -25,8 +25,10 @@ enum class UnitAttention : std::uint8_t {
     registrations_preempted,
     capacity_changed,
     commands_cleared,
+    inquiry_data_changed,
+    reported_luns_changed,
 };
-inline constexpr std::array<SenseCode, 10> unit_attention_codes = {{
+inline constexpr std::array<SenseCode, 12> unit_attention_codes = {{
     {SenseKey::unit_attention, 0x29, 0x00},
     {SenseKey::unit_attention, 0x29, 0x02},
     {SenseKey::unit_attention, 0x29, 0x03},
@@ -37,6 +39,8 @@ inline constexpr std::array<SenseCode, 10> unit_attention_codes = {{
     {SenseKey::unit_attention, 0x2a, 0x05},
     {SenseKey::unit_attention, 0x2a, 0x09},
     {SenseKey::unit_attention, 0x2f, 0x00},
+    {SenseKey::unit_attention, 0x3f, 0x03},
+    {SenseKey::unit_attention, 0x3f, 0x0e},
 }};
 
 /// What is remembered about one I_T nexus while it exists.
@@ -60,6 +64,29 @@ struct ModeParameters {
     friend bool operator==(const ModeParameters&, const ModeParameters&) = default;
 };
 
+/// SANITIZE (SBC-3 section 4.11), while it runs and after it failed.
+struct Sanitizing {
+    enum class State : std::uint8_t { idle, running, failed } state = State::idle;
+    enum class Method : std::uint8_t { overwrite, erase } method = Method::overwrite;
+    bool unrestricted_exit = false;  ///< AUSE: EXIT FAILURE MODE may end the failed state
+    bool inverts = false;            ///< the pattern is inverted from pass to pass
+    bool deallocates = false;        ///< erase: this step gives the written blocks back
+    std::vector<std::byte> pattern;  ///< repeated from the beginning of each block
+    std::uint32_t pass = 0;          ///< of `passes`
+    std::uint32_t passes = 1;        ///< overwrite
+    std::uint64_t position = 0;      ///< blocks done in this pass
+    std::uint64_t step_blocks = 0;   ///< of the step under way
+};
+
+/// What became of an EXTENDED COPY, for RECEIVE COPY RESULTS.
+struct CopyResult {
+    NexusId nexus = 0;
+    std::uint8_t list_identifier = 0;
+    bool failed = false;
+    std::uint16_t segments = 0;  ///< processed
+    std::uint64_t bytes = 0;     ///< transferred
+};
+
 struct Unit {
     Unit(LogicalUnitConfig unit_config, const BlockDevice& unit_device);
 
@@ -70,7 +97,16 @@ struct Unit {
     bool medium_loaded = true;           ///< false only after an eject of a removable medium
     std::optional<NexusId> reserved_by;  ///< RESERVE(6)
     Reservations reservations;
+    bool activates_persistence = false;  ///< APTPL: the reservations are kept
+    std::vector<NexusId> preempted;      ///< for the next AbortStep
+    Sanitizing sanitizing;
+    std::vector<CopyResult> copies;  ///< the newest last
+    bool flush_wanted = false;       ///< in the background
+    bool state_changed = false;      ///< what is kept, without a KeepStep
+    BlockOutcome background_outcome;
 
+    /// The device's, with the physical block that the operator wants to show.
+    Geometry geometry() const;
     Nexus& nexus(const Command& command);
     bool write_protected() const { return config.read_only || mode.software_write_protect; }
     SenseFormat sense_format() const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "target/scsi/sanitize.h"
+
 namespace cowtgt::scsi {
 namespace {
 
@@ -32,8 +34,14 @@ Step start_request_sense(Unit& unit, Command& command) {
     const std::optional<SenseCode> attention = unit.nexus(command).take_attention();
     SenseCode code = attention.value_or(sense_code::none);
     if (!attention && !unit.medium_loaded) code = sense_code::medium_not_present;
+    Sense sense{code, {}, {}};
+    if (!attention && unit.sanitizing.state == Sanitizing::State::running) {
+        sense = {sense_code::sanitize_in_progress, {}, {}, sanitize_progress(unit)};
+    } else if (!attention && unit.sanitizing.state == Sanitizing::State::failed) {
+        sense.code = sense_code::sanitize_failed;
+    }
     std::array<std::uint8_t, sense_bytes_max> bytes{};
-    const std::size_t length = write_sense({code, {}, {}}, format, bytes);
+    const std::size_t length = write_sense(sense, format, bytes);
     DataIn data(command.buffer);
     data.put(std::as_bytes(std::span(bytes).first(length)));
     return data_in(data, command.cdb[4]);
@@ -86,7 +94,7 @@ Step start_prevent_allow(Unit& unit, Command& command) {
 }
 
 Step start_read_capacity_10(Unit& unit, Command& command) {
-    const Geometry geometry = unit.device.geometry();
+    const Geometry geometry = unit.geometry();
     DataIn data(command.buffer);
     // All ones: ask READ CAPACITY(16).
     data.put32(static_cast<std::uint32_t>(
@@ -98,7 +106,7 @@ Step start_read_capacity_10(Unit& unit, Command& command) {
 Step start_read_capacity_16(Unit& unit, Command& command) {
     constexpr std::uint16_t provisioning_enabled = 0x8000;  // LBPME
     constexpr std::uint16_t reads_zeros = 0x4000;           // LBPRZ
-    const Geometry geometry = unit.device.geometry();
+    const Geometry geometry = unit.geometry();
     const std::uint32_t ratio = geometry.physical_block_size / geometry.block_size;
     ReadCapacity16 capacity{};
     capacity.last_block = geometry.block_count.value - 1;

@@ -113,7 +113,7 @@ void IscsiInitiator::send_command(std::uint32_t tag, InitiatorCommand command) {
     ScsiCommand pdu{};
     pdu.opcode = opcode::scsi_command;
     if (command.immediate) pdu.opcode |= opcode::immediate;
-    pdu.flags = ScsiCommand::attribute_mask & 1;
+    pdu.flags = ScsiCommand::attribute_mask & command.attribute;
     if (unsolicited_end == in_command) pdu.flags |= flag_final;
     if (command.read_length > 0) pdu.flags |= ScsiCommand::flag_read;
     if (length > 0) pdu.flags |= ScsiCommand::flag_write;

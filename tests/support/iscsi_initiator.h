@@ -43,6 +43,7 @@ struct InitiatorCommand {
     std::uint32_t read_length = 0;         ///< bytes expected; R bit if not 0
     std::vector<std::byte> data_out = {};  ///< W bit if not empty
     bool immediate = false;
+    std::uint8_t attribute = 1;  ///< 1 simple, 2 ordered, 3 head of queue
 };
 
 /// How a command ended.

@@ -112,6 +112,16 @@ void check_done(const Done& done, const Command& command) {
     CHECK(done.data_in_total >= done.data_in_length);
 }
 
+void run_background(LogicalUnit& unit, Disk& disk) {
+    std::vector<std::byte> memory;
+    for (std::size_t steps = 0; unit.has_background_work(); ++steps) {
+        CHECK(steps < steps_max);
+        memory.resize(LogicalUnit::background_buffer_bytes);
+        disk.run(unit.next_background_step(memory), memory);
+        unit.background_done({});
+    }
+}
+
 void run(LogicalUnit& unit, Disk& disk, NexusId nexus, const Record& record) {
     Command command;
     command.cdb = record.cdb;
@@ -140,9 +150,11 @@ void run(LogicalUnit& unit, Disk& disk, NexusId nexus, const Record& record) {
                 disk.run(*block_step, command.buffer);
             }
         }
+        if (std::holds_alternative<BackgroundStep>(step)) run_background(unit, disk);
         step = unit.resume(command, outcome);
     }
     check_done(std::get<Done>(step), command);
+    run_background(unit, disk);
 }
 
 }  // namespace
@@ -152,6 +164,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     LogicalUnitConfig config;
     config.serial = "serial";
     config.removable = true;
+    config.keeps_state = true;
     config.transfer_length_max = transfer_length_max;
     Disk disk;
     LogicalUnit unit(config, disk);
@@ -169,6 +182,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             nexuses[which] = unit.add_nexus(infos[which]);
         }
         run(unit, disk, nexuses[which], record);
+        CHECK(LogicalUnit::is_kept_state(unit.state_to_keep()));
     }
     return 0;
 }

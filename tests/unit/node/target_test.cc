@@ -14,6 +14,8 @@ namespace cowtgt::node {
 namespace {
 
 constexpr std::uint32_t block_size = 512;
+constexpr std::uint8_t ordered = 2;  ///< task attributes, RFC 7143 section 11.3.1
+constexpr std::uint8_t head_of_queue = 3;
 
 /// A disk in memory that answers when the test says so.
 class MemoryDevice final : public BlockDevice {
@@ -174,7 +176,7 @@ std::vector<std::byte> pattern(std::size_t bytes, int seed) {
 class TargetTest : public testing::Test {
 protected:
     TargetTest() { make_target(64U << 20); }
-    void make_target(std::size_t memory) {
+    void make_target(std::size_t memory, Target::Config::Keep keep = {}) {
         target_.reset();
         pool_ = std::make_unique<BufferPool>(memory);
         Target::Config config;
@@ -182,6 +184,8 @@ protected:
         config.logical_unit.geometry = device_.geometry();
         config.logical_unit.target_port_name = config.name + ",t,0x0001";
         config.logical_unit.serial = "0123456789abcdef";
+        config.logical_unit.keeps_state = keep != nullptr;
+        config.keep = std::move(keep);
         target_ = std::make_unique<Target>(std::move(config), device_, *pool_);
     }
     std::unique_ptr<Nexus> log_in(std::uint8_t isid_end = 1) {
@@ -407,6 +411,165 @@ TEST_F(TargetTest, CompareAndWriteHasItsBlocksToItself) {
     EXPECT_EQ(end_of(*nexus, beside).status, 0);
     EXPECT_EQ(std::memcmp(device_.content().data() + 8 * block_size, pattern(512, 3).data(), 512),
               0);
+}
+
+// ---- task attributes
+
+TEST_F(TargetTest, AnOrderedTaskWaitsForOlderOnesAndLaterOnesForIt) {
+    auto nexus = log_in_quietly(1);
+    auto other = log_in_quietly(2);
+    const std::uint32_t older = send_write(*nexus, 0, pattern(512, 1));
+    test::InitiatorCommand command{0, cdb10(0x2a, 1, 1), 0, pattern(512, 2), false, ordered};
+    const std::uint32_t in_order = send(*nexus, command);
+    const std::uint32_t later = send_write(*other, 2, pattern(512, 3));
+    EXPECT_EQ(device_.waiting(), 1U);
+    device_.answer_one();
+    EXPECT_EQ(end_of(*nexus, older).status, 0);
+    EXPECT_EQ(device_.waiting(), 1U);  // the ordered one alone
+    device_.answer_one();
+    EXPECT_EQ(end_of(*nexus, in_order).status, 0);
+    EXPECT_EQ(device_.waiting(), 1U);
+    device_.answer_one();
+    EXPECT_EQ(end_of(*other, later).status, 0);
+    EXPECT_EQ(pool_->taken_bytes(), 0U);
+}
+
+TEST_F(TargetTest, AHeadOfQueueTaskPassesTheWaitingOnes) {
+    auto nexus = log_in_quietly();
+    send_write(*nexus, 0, pattern(512, 1));
+    send(*nexus, {0, cdb10(0x2a, 1, 1), 0, pattern(512, 2), false, ordered});
+    EXPECT_EQ(device_.waiting(), 1U);
+    const std::uint32_t head = send(*nexus, {0, cdb10(0x28, 5, 1), 512, {}, false, head_of_queue});
+    EXPECT_EQ(device_.waiting(), 2U);  // it did not wait
+    const std::uint32_t later = send_write(*nexus, 2, pattern(512, 3));
+    EXPECT_EQ(device_.waiting(), 2U);
+    device_.answer_all();
+    EXPECT_EQ(end_of(*nexus, head).status, 0);
+    device_.answer_all();
+    EXPECT_EQ(end_of(*nexus, later).status, 0);
+}
+
+TEST_F(TargetTest, AnAbortedOrderedTaskLetsTheLaterOnesGo) {
+    auto nexus = log_in_quietly();
+    const std::uint32_t older = send_write(*nexus, 0, pattern(512, 1));
+    const std::uint32_t in_order =
+        send(*nexus, {0, cdb10(0x2a, 1, 1), 0, pattern(512, 2), false, ordered});
+    const std::uint32_t later = send_write(*nexus, 2, pattern(512, 3));
+    EXPECT_EQ(device_.waiting(), 1U);
+    nexus->initiator.send_task_management(1, 0, in_order);
+    nexus->exchange();
+    EXPECT_EQ(device_.waiting(), 2U);
+    device_.answer_all();
+    EXPECT_EQ(end_of(*nexus, older).status, 0);
+    EXPECT_EQ(end_of(*nexus, later).status, 0);
+    EXPECT_FALSE(is_answered(*nexus, in_order));
+    EXPECT_EQ(pool_->taken_bytes(), 0U);
+}
+
+TEST_F(TargetTest, ADormantTaskOfALostConnectionHoldsNobodyUp) {
+    auto nexus = log_in_quietly(1);
+    auto other = log_in_quietly(2);
+    const std::uint32_t older = send_write(*other, 0, pattern(512, 1));
+    send(*nexus, {0, cdb10(0x2a, 1, 1), 0, pattern(512, 2), false, ordered});
+    nexus->hang_up();
+    const std::uint32_t later = send_write(*other, 2, pattern(512, 3));
+    EXPECT_EQ(device_.waiting(), 2U);
+    device_.answer_all();
+    EXPECT_EQ(end_of(*other, older).status, 0);
+    EXPECT_EQ(end_of(*other, later).status, 0);
+}
+
+// ---- what a command waits for besides the device
+
+std::vector<std::byte> reserve_out_list(std::uint64_t key, std::uint64_t action_key,
+                                        std::uint8_t flags) {
+    std::vector<std::byte> list(24);
+    for (std::size_t i = 0; i < 8; ++i) {
+        list[i] = static_cast<std::byte>(key >> (56 - 8 * i));
+        list[8 + i] = static_cast<std::byte>(action_key >> (56 - 8 * i));
+    }
+    list[20] = std::byte{flags};
+    return list;
+}
+
+test::InitiatorCommand reserve_out(std::uint8_t action, std::uint8_t type, std::uint64_t key,
+                                   std::uint64_t action_key, std::uint8_t flags = 0) {
+    return {0,     {0x5f, action, type, 0, 0, 0, 0, 0, 24, 0},
+            0,     reserve_out_list(key, action_key, flags),
+            false, 1};
+}
+
+TEST_F(TargetTest, PreemptAndAbortIsAnsweredWhenTheVictimsTasksHaveEnded) {
+    auto nexus = log_in_quietly(1);
+    auto victim = log_in_quietly(2);
+    EXPECT_EQ(end_of(*nexus, send(*nexus, reserve_out(6, 0, 0, 1))).status, 0);
+    EXPECT_EQ(end_of(*victim, send(*victim, reserve_out(6, 0, 0, 2))).status, 0);
+    const std::uint32_t lost = send_write(*victim, 0, pattern(512, 1));
+    const std::uint32_t own = send_write(*nexus, 1, pattern(512, 2));
+    const std::uint32_t preempting = send(*nexus, reserve_out(5, 3, 1, 2));
+    EXPECT_FALSE(is_answered(*nexus, preempting));
+    const std::uint32_t again = preempting;
+    device_.answer_all();
+    nexus->exchange();
+    EXPECT_EQ(end_of(*nexus, own).status, 0);
+    EXPECT_EQ(end_of(*nexus, again).status, 0);
+    EXPECT_FALSE(is_answered(*victim, lost));
+}
+
+TEST_F(TargetTest, WithAptplTheAnswerWaitsUntilTheStateIsStored) {
+    std::vector<std::string> stored;
+    std::function<void(BlockOutcome)> kept;
+    make_target(64U << 20, [&](std::string state, std::function<void(BlockOutcome)> done) {
+        stored.push_back(std::move(state));
+        kept = std::move(done);
+    });
+    auto nexus = log_in_quietly();
+    const std::uint32_t tag = send(*nexus, reserve_out(6, 0, 0, 1, 1));
+    ASSERT_EQ(stored.size(), 1U);
+    EXPECT_NE(stored.front().find("\nregistrant 0000000000000001 1 "), std::string::npos);
+    EXPECT_FALSE(is_answered(*nexus, tag));
+    kept({});
+    EXPECT_EQ(end_of(*nexus, tag).status, 0);
+    const std::uint32_t lost = send(*nexus, reserve_out(6, 0, 0, 2, 1));
+    nexus->hang_up();
+    EXPECT_FALSE(target_->is_idle());
+    kept({BlockStatus::io_error, 5});
+    EXPECT_TRUE(target_->is_idle());
+    EXPECT_NE(lost, tag);
+}
+
+TEST_F(TargetTest, SanitizingGoesOnStepByStepWithoutASession) {
+    auto nexus = log_in_quietly();
+    test::InitiatorCommand command{0, {0x48, 0x01, 0, 0, 0, 0, 0, 0, 5, 0}, 0, {}, false, 1};
+    command.data_out = {std::byte{1}, std::byte{0}, std::byte{0}, std::byte{1}, std::byte{0xaa}};
+    const std::uint32_t waiting = send(*nexus, command);
+    EXPECT_FALSE(is_answered(*nexus, waiting));
+    EXPECT_EQ(device_.waiting(), 1U);
+    device_.answer_one();
+    EXPECT_EQ(device_.waiting(), 1U);
+    nexus->hang_up();
+    EXPECT_TRUE(target_->has_background_work());
+    EXPECT_FALSE(target_->is_idle());
+    device_.answer_all();
+    EXPECT_FALSE(target_->has_background_work());
+    EXPECT_TRUE(target_->is_idle());
+    EXPECT_EQ(pool_->taken_bytes(), 0U);
+    EXPECT_EQ(device_.content().back(), std::byte{0xaa});
+    EXPECT_EQ(device_.content().front(), std::byte{0xaa});
+}
+
+TEST_F(TargetTest, SanitizingStopsWhenTheTargetCloses) {
+    auto nexus = log_in_quietly();
+    test::InitiatorCommand command{0, {0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0}, 0, {}, false, 1};
+    command.data_out = {std::byte{1}, std::byte{0}, std::byte{0}, std::byte{1}, std::byte{0xaa}};
+    EXPECT_EQ(end_of(*nexus, send(*nexus, command)).status, 0);
+    nexus->hang_up();
+    target_->stop_background_work();
+    EXPECT_FALSE(target_->is_idle());
+    device_.answer_all();
+    EXPECT_TRUE(target_->is_idle());
+    EXPECT_EQ(pool_->taken_bytes(), 0U);
+    EXPECT_NE(device_.content().back(), std::byte{0xaa});
 }
 
 }  // namespace

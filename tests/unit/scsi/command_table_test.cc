@@ -52,7 +52,7 @@ TEST(CommandTable, EveryOtherOperationCodeIsUnknown) {
 
 TEST(CommandTable, EveryOtherServiceActionIsAnInvalidField) {
     Driver driver;
-    for (std::uint8_t code : Octets{0x5e, 0x5f, 0x9e, 0xa3}) {
+    for (std::uint8_t code : Octets{0x48, 0x5e, 0x5f, 0x83, 0x84, 0x9e, 0xa3}) {
         for (unsigned action = 0; action < 32; ++action) {
             bool known = false;
             for (const CommandRow& row : commands_with(code)) {

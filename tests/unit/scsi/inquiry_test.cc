@@ -19,7 +19,7 @@ TEST(Inquiry, StandardData) {
     Driver driver;
     const Answer answer = driver.send_hex("12 00 00 0104 00");
     EXPECT_EQ(to_hex(answer.data),
-              "00 00 06 12 5b 10 00 02 "
+              "00 00 06 12 5b 18 00 02 "
               "43 4f 57 54 47 54 20 20 "                          // COWTGT
               "43 4f 57 20 56 4f 4c 55 4d 45 20 20 20 20 20 20 "  // COW VOLUME
               "30 30 30 31 "                                      // 0001
@@ -59,7 +59,7 @@ TEST(Inquiry, RemovableIsShown) {
 TEST(Vpd, EveryListedPageCanBeReadAndTheListAscends) {
     Driver driver;
     const Octets list = vpd(driver, 0x00);
-    EXPECT_EQ(to_hex(list), "00 00 00 07 00 80 83 86 b0 b1 b2");
+    EXPECT_EQ(to_hex(list), "00 00 00 08 00 80 83 86 8f b0 b1 b2");
     for (std::size_t i = 4; i < list.size(); ++i) {
         const Octets page = vpd(driver, list[i]);
         ASSERT_GE(page.size(), 4U);
@@ -129,9 +129,32 @@ TEST(Vpd, CharacteristicsAndProvisioning) {
     const Octets characteristics = vpd(driver, 0xb1);
     EXPECT_EQ(characteristics.size(), 64U);
     EXPECT_EQ(to_hex({characteristics.begin(), characteristics.begin() + 8}),
-              "00 b1 00 3c 00 01 00 00");
+              "00 b1 00 3c 00 01 00 50");
     EXPECT_EQ(to_hex(vpd(driver, 0xb2)), "00 b2 00 04 00 e4 02 00");
     EXPECT_EQ(vpd(driver, 0x86).size(), 64U);
+}
+
+TEST(Vpd, ThirdPartyCopy) {
+    Driver driver;
+    const Octets page = vpd(driver, 0x8f);
+    EXPECT_EQ(to_hex({page.begin(), page.begin() + 16}),
+              "00 8f 00 60 00 01 00 08 07 83 01 00 84 02 00 03");
+    // Descriptors of whole words that fill the page.
+    std::size_t at = 4;
+    while (at < page.size()) {
+        const std::size_t length = page[at + 2] * 256U + page[at + 3];
+        EXPECT_EQ(length % 4, 0U);
+        at += 4 + length;
+    }
+    EXPECT_EQ(at, page.size());
+}
+
+TEST(Vpd, ShowsThePhysicalBlockThatTheOperatorChose) {
+    LogicalUnitConfig config = test_config();
+    config.physical_block_size = 512;
+    Driver driver(config);
+    EXPECT_EQ(vpd(driver, 0xb0)[7], 1);  // OPTIMAL TRANSFER LENGTH GRANULARITY
+    EXPECT_EQ(driver.send_hex("9e 10 0000000000000000 00000020 00 00").data[13], 0);  // LBPPBE
 }
 
 TEST(WithoutLogicalUnit, SaysSoInTheWayOfEachCommand) {

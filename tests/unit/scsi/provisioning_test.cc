@@ -145,11 +145,16 @@ TEST(WriteSame, OfZerosTakesNoSpace) {
     }
 }
 
-TEST(WriteSame, WithUnmapStillReadsBackWhatWasSent) {
-    // LBPRZ = 1 says that unmapped blocks read as zeros, so these may not be unmapped.
-    Driver driver;
-    EXPECT_TRUE(driver.send(block_cdb(0x93, 1, 7, unmap_bit), repeat(0xa6, 512)).good());
-    EXPECT_EQ(driver.device.content(1, 7), repeat(0xa6, 7 * 512));
+TEST(WriteSame, WithUnmapTakesTheSpaceBackWhateverTheBlockHolds) {
+    for (std::uint8_t code : Octets{0x41, 0x93}) {
+        Driver driver;
+        driver.device.fill(0, 9, 0x11);
+        EXPECT_TRUE(driver.send(block_cdb(code, 1, 7, unmap_bit), repeat(0xa6, 512)).good());
+        EXPECT_EQ(driver.device.content(1, 7), repeat(0, 7 * 512));
+        EXPECT_EQ(driver.device.content(8, 1), repeat(0x11, 512));
+        EXPECT_EQ(driver.device.provisioning(Lba{1}, BlockCount{7}).state,
+                  Provisioning::deallocated);
+    }
 }
 
 TEST(WriteSame, WithNdobNeedsNoData) {

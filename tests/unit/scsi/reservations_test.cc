@@ -269,6 +269,9 @@ TEST(PersistentReserve, RefusesWhatItDoesNotOffer) {
     Octets list = repeat(0, 24);
     list[20] = 0x01;  // APTPL
     EXPECT_EQ(two.driver.send(hex("5f 06 00 00 00 00000018 00"), list).sense,
+              invalid_parameter(20, 0));
+    list[20] = 0x08;  // SPEC_I_PT
+    EXPECT_EQ(two.driver.send(hex("5f 06 00 00 00 00000018 00"), list).sense,
               invalid_parameter(20));
     EXPECT_EQ(two.driver.send(hex("5f 06 00 00 00 00000019 00"), repeat(0, 25)).sense,
               parameter_list_length_error);

@@ -209,32 +209,57 @@ Answer Driver::run(Command& command, const Octets& data_out) {
         Waiting waiting;
         if (const auto* claim = std::get_if<ExclusiveStep>(&step)) {
             answer.claims.push_back(*claim);
+        } else if (std::holds_alternative<KeepStep>(step)) {
+            answer.kept = unit.state_to_keep();
+            waiting.outcome.status = keeping;
+        } else if (std::holds_alternative<AbortStep>(step)) {
+            answer.preempted = unit.take_preempted();
+        } else if (std::holds_alternative<BackgroundStep>(step)) {
+            answer.steps = run_background();
+            waiting.outcome = unit.background_outcome();
         } else {
             const auto& block_step = std::get<BlockStep>(step);
             answer.steps.push_back(block_step);
-            BlockRequest request;
-            request.operation = block_step.operation;
-            request.force_unit_access = block_step.force_unit_access;
-            request.first_block = block_step.first_block;
-            request.block_count = block_step.block_count;
-            if (block_step.operation == BlockOperation::read ||
-                block_step.operation == BlockOperation::write) {
-                EXPECT_EQ(block_step.buffer_offset % memory_alignment, 0U);
-                request.data = command.buffer.subspan(
-                    block_step.buffer_offset,
-                    block_step.block_count.value * device.geometry().block_size);
-            }
-            request.owner = &waiting;
-            request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
-                *static_cast<Waiting*>(done.owner) = {true, outcome};
-            };
-            device.submit(request);
-            device.answer();
-            EXPECT_TRUE(waiting.answered);
+            waiting.outcome = run_step(block_step, command.buffer);
         }
         step = unit.resume(command, waiting.outcome);
     }
     return take(std::get<Done>(step));
+}
+
+BlockOutcome Driver::run_step(const BlockStep& step, MutableBytes buffer) {
+    Waiting waiting;
+    BlockRequest request;
+    request.operation = step.operation;
+    request.force_unit_access = step.force_unit_access;
+    request.first_block = step.first_block;
+    request.block_count = step.block_count;
+    if (step.operation == BlockOperation::read || step.operation == BlockOperation::write) {
+        EXPECT_EQ(step.buffer_offset % memory_alignment, 0U);
+        request.data = buffer.subspan(step.buffer_offset,
+                                      step.block_count.value * device.geometry().block_size);
+    }
+    request.owner = &waiting;
+    request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
+        *static_cast<Waiting*>(done.owner) = {true, outcome};
+    };
+    device.submit(request);
+    device.answer();
+    EXPECT_TRUE(waiting.answered);
+    return waiting.outcome;
+}
+
+std::vector<BlockStep> Driver::run_background(std::size_t steps) {
+    const std::unique_ptr<void, FreeMemory> memory(
+        std::aligned_alloc(memory_alignment, LogicalUnit::background_buffer_bytes));
+    const MutableBytes buffer{static_cast<std::byte*>(memory.get()),
+                              LogicalUnit::background_buffer_bytes};
+    std::vector<BlockStep> done;
+    while (done.size() < steps && unit.has_background_work()) {
+        done.push_back(unit.next_background_step(buffer));
+        unit.background_done(run_step(done.back(), buffer));
+    }
+    return done;
 }
 
 Octets cdb_10(std::uint8_t operation_code, std::uint32_t lba, std::uint16_t blocks,

@@ -57,6 +57,8 @@ struct Answer {
     std::uint32_t data_out_wanted = 0;
     std::vector<BlockStep> steps;
     std::vector<ExclusiveStep> claims;
+    std::string kept;                ///< what was to be stored, if a step said so
+    std::vector<NexusId> preempted;  ///< whose tasks were to be ended
 
     bool good() const { return status == 0; }
 };
@@ -77,12 +79,17 @@ public:
     /// Another nexus, without pending unit attention.
     NexusId add_nexus(const std::string& initiator_port);
     NexusId first_nexus() const { return nexus_; }
+    /// Runs the unit's background work to its end, or at most `steps`; returns what was done.
+    std::vector<BlockStep> run_background(std::size_t steps = ~std::size_t{0});
+    /// What storing the unit's state comes to.
+    BlockStatus keeping = BlockStatus::good;
 
     MemoryDevice device;
     LogicalUnit unit;
 
 private:
     Answer run(Command& command, const Octets& data_out);
+    BlockOutcome run_step(const BlockStep& step, MutableBytes buffer);
 
     NexusId nexus_;
 };

@@ -74,6 +74,37 @@ TEST(UnitAttention, ChangedModeParametersAndClearedTasksAreToldToTheOthers) {
     EXPECT_EQ(ready(driver, driver.first_nexus()), attention("2f 00"));
 }
 
+TEST(UnitAttention, WhatTheOperatorChangesIsToldToEveryNexus) {
+    LogicalUnitConfig config = test_config();
+    Driver driver(config);
+    const auto change_and_listen = [&] {
+        driver.unit.reconfigure(config);
+        std::string codes;
+        for (int i = 0; i < 3; ++i) {
+            const std::string sense = ready(driver, driver.first_nexus());
+            if (!sense.empty()) codes += sense.substr(36, 5) + ";";
+        }
+        return codes;
+    };
+    EXPECT_EQ(change_and_listen(), "");
+    config.read_only = true;
+    EXPECT_EQ(change_and_listen(), "2a 01;");
+    EXPECT_EQ(driver.send(cdb_10(0x2a, 0, 1), repeat(0, 512)).sense,
+              "70 00 07 00 00 00 00 0a 00 00 00 00 27 01 00 00 00 00");
+    config.read_only = false;
+    config.removable = true;
+    EXPECT_EQ(change_and_listen(), "2a 01;3f 03;");
+    EXPECT_EQ(driver.send_hex("12 00 00 0024 00").data[1], 0x80);
+    config.physical_block_size = 512;
+    EXPECT_EQ(change_and_listen(), "2a 09;3f 03;");
+    config.write_cache = false;
+    EXPECT_EQ(change_and_listen(), "2a 01;");
+    ASSERT_EQ(driver.run_background().size(), 1U);  // what the cache held becomes durable
+    EXPECT_FALSE(driver.unit.write_cache_enabled());
+    driver.unit.luns_changed();
+    EXPECT_EQ(ready(driver, driver.first_nexus()), attention("3f 0e"));
+}
+
 TEST(UnitAttention, ANewNexusInAnOldPlaceKnowsNothingOfIt) {
     Driver driver;
     const NexusId old = driver.add_nexus("iqn.b,i,0x1");
