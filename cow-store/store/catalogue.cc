@@ -28,14 +28,6 @@ std::optional<std::uint32_t> version_number(std::string_view text) {
     return number;
 }
 
-Result<TagsDocument> load_tags(const Context& context, std::string_view name) {
-    const std::filesystem::path path = context.layout.tags_of(name);
-    const Result<std::string> text = read_text_file(path);
-    if (!text && text.error().code == ErrorCode::not_found) return TagsDocument{};
-    if (!text) return text.error();
-    return decode_tags(*text, path.string());
-}
-
 Error no_template(std::string_view name) {
     return Error{ErrorCode::not_found, "there is no template " + std::string(name) +
                                            "; `cowtgt template ls` lists those that are there"};
@@ -72,6 +64,14 @@ Result<void> bless(const Context& context, const TemplateRecord& record, int ima
 }
 
 }  // namespace
+
+Result<TagsDocument> load_tags(const Context& context, std::string_view name) {
+    const std::filesystem::path path = context.layout.tags_of(name);
+    const Result<std::string> text = read_text_file(path);
+    if (!text && text.error().code == ErrorCode::not_found) return TagsDocument{};
+    if (!text) return text.error();
+    return decode_tags(*text, path.string());
+}
 
 Result<std::vector<std::uint32_t>> versions_of(const Context& context, std::string_view name) {
     const Result<std::vector<std::string>> entries =

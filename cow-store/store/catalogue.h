@@ -25,6 +25,7 @@ Result<std::vector<std::uint32_t>> versions_of(const Context& context, std::stri
 
 /// Which version a reference means. Errors: usage for no name; not_found.
 Result<std::uint32_t> resolve(const Context& context, const TemplateRef& ref);
+Result<TagsDocument> load_tags(const Context& context, std::string_view name);
 Result<TemplateRecord> load_template(const Context& context, std::string_view name,
                                      std::uint32_t version);
 Result<InstanceDocument> load_instance(const Context& context, std::string_view name);

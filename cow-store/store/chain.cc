@@ -160,6 +160,11 @@ ChainReader::ChainReader(const OpenedChain& chain, std::uint64_t size, std::stri
     view_.base_size = chain.base_size;
 }
 
+void ChainReader::put_on_top(const ClusterMap& map, int file, std::uint64_t overlap_limit) {
+    view_.levels.insert(view_.levels.begin(), {&map, overlap_limit});
+    files_.insert(files_.begin(), file);
+}
+
 Result<void> ChainReader::read(std::uint64_t offset, MutableBytes into) const {
     while (!into.empty()) {
         const ChainPiece piece = view_.find(offset, into.size());

@@ -62,6 +62,9 @@ public:
     /// `chain` outlives the reader.
     ChainReader(const OpenedChain& chain, std::uint64_t size, std::string name);
 
+    /// Another layer on top, open as `file`; both outlive the reader.
+    void put_on_top(const ClusterMap& map, int file, std::uint64_t overlap_limit);
+
     Result<void> read(std::uint64_t offset, MutableBytes into) const override;
     std::uint64_t size() const override { return size_; }
 

@@ -227,26 +227,6 @@ bool is_taken(const Error& error) {
     return error.os_errno == EEXIST || error.os_errno == ENOTEMPTY;
 }
 
-/// The next version of `name`: whoever renames first has the number, the other takes the next.
-Result<std::uint32_t> publish(const Context& context, Workplace& workplace,
-                              const std::string& name) {
-    for (int attempt = 0; attempt < publish_attempts_max; ++attempt) {
-        Result<void> made = context.files.make_directory(context.layout.versions_of(name));
-        if (!made && !is_taken(made.error())) return std::move(made).error();
-        if (made) made = context.files.sync_directory(context.layout.templates());
-        const Result<std::vector<std::uint32_t>> versions = versions_of(context, name);
-        if (!versions) return versions.error();
-        const std::uint32_t version = versions->empty() ? 1 : versions->back() + 1;
-        Result<void> published = workplace.publish(context.layout.version(name, version));
-        if (published) return version;
-        // ENOENT: somebody has removed the name's empty folder in between.
-        if (!is_taken(published.error()) && published.error().os_errno != ENOENT) {
-            return std::move(published).error();
-        }
-    }
-    return Error{ErrorCode::failed, "too many imports of " + name + " at once; import it again"};
-}
-
 /// Another template with the same content, as people write it.
 std::string find_twin(const Context& context, const TemplateRecord& record) {
     const Result<std::vector<std::string>> names = template_names(context);
@@ -269,6 +249,25 @@ std::string find_twin(const Context& context, const TemplateRecord& record) {
 
 }  // namespace
 
+Result<std::uint32_t> publish_version(const Context& context, Workplace& workplace,
+                                      const std::string& name) {
+    for (int attempt = 0; attempt < publish_attempts_max; ++attempt) {
+        Result<void> made = context.files.make_directory(context.layout.versions_of(name));
+        if (!made && !is_taken(made.error())) return std::move(made).error();
+        if (made) made = context.files.sync_directory(context.layout.templates());
+        const Result<std::vector<std::uint32_t>> versions = versions_of(context, name);
+        if (!versions) return versions.error();
+        const std::uint32_t version = versions->empty() ? 1 : versions->back() + 1;
+        Result<void> published = workplace.publish(context.layout.version(name, version));
+        if (published) return version;
+        // ENOENT: somebody has removed the name's empty folder in between.
+        if (!is_taken(published.error()) && published.error().os_errno != ENOENT) {
+            return std::move(published).error();
+        }
+    }
+    return Error{ErrorCode::failed, "too many imports of " + name + " at once; import it again"};
+}
+
 Result<ImportResult> import_template(const Context& context, const ImportOptions& options) {
     if (Result<void> legal = check_name(options.name); !legal) return legal.error();
     const Result<ImageInput> input = open_image(options.image);
@@ -280,7 +279,7 @@ Result<ImportResult> import_template(const Context& context, const ImportOptions
     if (!content) return content.error();
     Result<TemplateDocument> document = describe_image(context, *input, making, *content);
     if (!document) return std::move(document).error();
-    const Result<std::uint32_t> version = publish(context, *workplace, options.name);
+    const Result<std::uint32_t> version = publish_version(context, *workplace, options.name);
     if (!version) return version.error();
 
     const TemplateRecord record{options.name, *version, std::move(*document)};

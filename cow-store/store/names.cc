@@ -59,6 +59,10 @@ Result<void> check_snapshot_label(std::string_view label) {
     return {};
 }
 
+Result<void> check_tag(std::string_view tag) {
+    return check_snapshot_label(tag);
+}
+
 Result<TemplateRef> parse_template_ref(std::string_view text) {
     TemplateRef ref;
     const std::size_t at = text.find('@');

@@ -87,18 +87,6 @@ Result<void> check_label(const InstanceDocument& document, std::string_view name
                                         " already; choose another label, or remove it first"};
 }
 
-Result<void> check_depth(std::string_view name, const TemplateRecord& record,
-                         const InstanceDocument& document) {
-    const Result<std::size_t> depth =
-        depth_on(name, record.document, document, document.live_parent);
-    if (!depth) return depth.error();
-    if (*depth < chain_depth_max) return {};
-    return Error{ErrorCode::refused,
-                 "instance " + std::string(name) + " has the " + std::to_string(chain_depth_max) +
-                     " layers that a disk may have; restore an older snapshot, or export it and "
-                     "import it as a template"};
-}
-
 /// Seals the file, and says what it is then.
 Result<LayerEntry> seal_file(const Context& context, std::string_view name,
                              const InstanceDocument& document) {
@@ -126,6 +114,18 @@ Result<LayerEntry> seal_file(const Context& context, std::string_view name,
 }
 
 }  // namespace
+
+Result<void> check_depth(std::string_view name, const TemplateRecord& record,
+                         const InstanceDocument& document) {
+    const Result<std::size_t> depth =
+        depth_on(name, record.document, document, document.live_parent);
+    if (!depth) return depth.error();
+    if (*depth < chain_depth_max) return {};
+    return Error{ErrorCode::refused,
+                 "instance " + std::string(name) + " has the " + std::to_string(chain_depth_max) +
+                     " layers that a disk may have; restore an older snapshot, or export it and "
+                     "import it as a template"};
+}
 
 Result<Uuid> seal_live(const Context& context, std::string_view name, InstanceDocument& document,
                        std::string_view label) {

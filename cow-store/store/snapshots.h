@@ -37,6 +37,10 @@ Result<SnapshotDisk> open_snapshot(const Context& context, std::string_view name
 Result<Uuid> seal_live(const Context& context, std::string_view name, InstanceDocument& document,
                        std::string_view label);
 
+/// Refused when the disk has as many layers as it may.
+Result<void> check_depth(std::string_view name, const TemplateRecord& record,
+                         const InstanceDocument& document);
+
 /// Who was cloned from a snapshot of this instance (`layer` nil: from any of them).
 Result<std::vector<std::string>> clones_of(const Context& context, const InstanceDocument& document,
                                            const Uuid& layer);

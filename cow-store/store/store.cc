@@ -12,6 +12,7 @@
 #include "cow-store/base/check.h"
 #include "cow-store/file_posix.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/commit.h"
 #include "cow-store/store/documents.h"
 #include "cow-store/store/export.h"
 #include "cow-store/store/import.h"
@@ -196,6 +197,14 @@ Result<TemplateInfo> Store::find_template(const TemplateRef& ref) const {
 
 Result<void> Store::remove_template(const TemplateRef& ref) {
     return store::remove_template(state_->exclusive(), ref);
+}
+
+Result<TemplateInfo> Store::tag_template(const TemplateRef& ref, std::string_view tag) {
+    return store::tag_template(state_->exclusive(), ref, tag);
+}
+
+Result<TemplateInfo> Store::commit(const CommitOptions& options) {
+    return commit_instance(state_->exclusive(), options);
 }
 
 Result<InstanceInfo> Store::clone(const CloneOptions& options) {

@@ -32,6 +32,8 @@ Result<TemplateRef> parse_template_ref(std::string_view text);
 /// Names of instances and templates: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 63 bytes; init, tpl,
 /// snap and mac-* are reserved. The error says which rule is broken.
 Result<void> check_name(std::string_view name);
+/// Tags of template versions: as labels.
+Result<void> check_tag(std::string_view tag);
 /// Labels of snapshots: as names, but none is reserved, and not digits alone.
 Result<void> check_snapshot_label(std::string_view label);
 
@@ -105,6 +107,14 @@ struct CloneOptions {
     std::uint64_t size_bytes = 0;  ///< 0: as the template; smaller is refused
 };
 
+struct CommitOptions {
+    std::string instance;
+    std::string name;  ///< of the template, which may be new
+    /// Refused when a file system would keep its UUID in clones, as one does whose journal was not
+    /// replayed.
+    bool require_clean = false;
+};
+
 struct OpenedInstance;  // open_instance.h: what the data path needs
 
 enum class Locking {
@@ -134,6 +144,12 @@ public:
     Result<TemplateInfo> find_template(const TemplateRef& ref) const;
     /// in_use while an instance is made on it, naming it. Version 0: all versions.
     Result<void> remove_template(const TemplateRef& ref);
+
+    /// Makes the tag name this version, whatever it named before.
+    Result<TemplateInfo> tag_template(const TemplateRef& ref, std::string_view tag);
+    /// Makes the disk of an instance the next version of a template, in constant time and without
+    /// a copy. As snapshot(), for who may use the instance meanwhile.
+    Result<TemplateInfo> commit(const CommitOptions& options);
 
     Result<InstanceInfo> clone(const CloneOptions& options);
     /// As templates().

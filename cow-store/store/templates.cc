@@ -71,6 +71,19 @@ Result<TemplateInfo> find_template(const Context& context, const TemplateRef& re
     return describe(context, *record, *usage);
 }
 
+Result<TemplateInfo> tag_template(const Context& context, const TemplateRef& ref,
+                                  std::string_view tag) {
+    if (Result<void> legal = check_tag(tag); !legal) return std::move(legal).error();
+    const Result<std::uint32_t> version = resolve(context, ref);
+    if (!version) return version.error();
+    Result<TagsDocument> tags = load_tags(context, ref.name);
+    if (!tags) return std::move(tags).error();
+    tags->versions[std::string(tag)] = *version;
+    Result<void> done = replace_file(context, context.layout.tags_of(ref.name), encode(*tags));
+    if (!done) return std::move(done).error();
+    return find_template(context, {.name = ref.name, .version = *version, .tag = ""});
+}
+
 Result<void> remove_template(const Context& context, const TemplateRef& ref) {
     const Result<std::uint32_t> version = resolve(context, ref);
     if (!version) return version.error();

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include <string_view>
+
 #include "cow-store/base/result.h"
 #include "cow-store/store/layout.h"
 #include "cow-store/store/store.h"
@@ -11,6 +13,8 @@ namespace cowtgt::store {
 /// Store::templates, find_template, remove_template.
 Result<std::vector<TemplateInfo>> list_templates(const Context& context);
 Result<TemplateInfo> find_template(const Context& context, const TemplateRef& ref);
+Result<TemplateInfo> tag_template(const Context& context, const TemplateRef& ref,
+                                  std::string_view tag);
 Result<void> remove_template(const Context& context, const TemplateRef& ref);
 
 }  // namespace cowtgt::store

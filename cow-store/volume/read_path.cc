@@ -44,8 +44,9 @@ void Volume::Engine::read_part(Operation& operation, Piece* merge, const ChainPi
         return;
     }
     AsyncFile& file = file_of(where);
-    // Templates are in the page cache most of the time, and one copy there serves every machine.
-    if (where.source == ChainSource::base && file.read_now(where.offset, target)) return;
+    // What machines share is in the page cache most of the time, and one copy serves them all.
+    const bool shared = where.source == ChainSource::base || where.level > 0;
+    if (shared && file.read_now(where.offset, target)) return;
 
     const DirectIoAlignment alignment = file.alignment();
     const bool direct = where.offset % alignment.offset == 0 &&

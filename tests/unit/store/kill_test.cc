@@ -360,6 +360,35 @@ TEST_F(Kill, CloneSnapshot) {
           .sentences = {"removed the half-made instance web02"}});
 }
 
+TEST_F(Kill, Commit) {
+    const TemplateRef golden{.name = "golden", .version = 0, .tag = ""};
+    walk({.prepare =
+              [this, golden](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+                  need_instance(store, "web01");
+                  if (store.find_template(golden)) {
+                      ASSERT_TRUE(store.remove_template(golden));
+                  }
+              },
+          .make =
+              [](Store& store) {
+                  const auto made = store.commit({.instance = "web01", .name = "golden"});
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made =
+              [this, golden](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  if (!store.find_template(golden)) return false;
+                  EXPECT_EQ(difference(export_of(store, golden), export_of(store, "web01")),
+                            Difference{});
+                  return true;
+              },
+          .sentences = {"dropped an interrupted snapshot of instance web01, which keeps what it "
+                        "has",
+                        "removed a half-made version of template golden"}});
+}
+
 TEST_F(Kill, Resize) {
     walk({.prepare =
               [this](Store& store) {

@@ -246,6 +246,47 @@ TEST_F(Snapshot, ADiskGrowsAndItsNewPartIsZeros) {
     EXPECT_EQ(store_->resize_instance("web01", 6 * mebibyte + 513).error().code, ErrorCode::usage);
 }
 
+TEST_F(Snapshot, ACommittedDiskIsATemplateOfItsOwn) {
+    write_mark("web01", 'a');
+    ASSERT_TRUE(store_->snapshot("web01", "s"));
+    const auto made = store_->commit({.instance = "web01", .name = "debian12"});
+    ASSERT_TRUE(made) << message_of(made);
+    EXPECT_EQ(made->version, 2U);
+    EXPECT_EQ(made->source, "instance web01");
+    EXPECT_EQ(made->content_id, "");
+    write_mark("web01", 'b');
+    clone("web02");
+    EXPECT_EQ(store_->find_instance("web02")->template_version, 2U);
+    EXPECT_EQ(mark_of("web02"), 'a');
+    EXPECT_EQ(mark_of("web01"), 'b');
+    // Nothing of it lies in the folders of others.
+    ASSERT_TRUE(store_->remove_instance("web01"));
+    ASSERT_TRUE(store_->remove_template({.name = "debian12", .version = 1, .tag = ""}));
+    EXPECT_EQ(mark_of("web02"), 'a');
+    const TemplateRef second{.name = "debian12", .version = 2, .tag = ""};
+    const Difference changed = difference(export_of(*store_, "web02"), export_of(*store_, second));
+    EXPECT_GE(changed.begin, signature_offset);
+    EXPECT_LE(changed.end, signature_offset + signature_length);
+    ASSERT_TRUE(store_->snapshot("web02", "s"));
+    ASSERT_TRUE(store_->commit({.instance = "web02", .name = "other", .require_clean = true}));
+    EXPECT_EQ(store_->commit({.instance = "web02", .name = "-"}).error().code, ErrorCode::usage);
+    EXPECT_EQ(store_->commit({.instance = "no", .name = "x"}).error().code, ErrorCode::not_found);
+}
+
+TEST_F(Snapshot, ATagMoves) {
+    ASSERT_TRUE(store_->commit({.instance = "web01", .name = "debian12"}));
+    const TemplateRef first{.name = "debian12", .version = 1, .tag = ""};
+    const TemplateRef second{.name = "debian12", .version = 2, .tag = ""};
+    EXPECT_EQ(store_->tag_template(first, "stable")->tags, std::vector<std::string>{"stable"});
+    clone("web02");
+    EXPECT_EQ(store_->find_instance("web02")->template_version, 1U);
+    EXPECT_EQ(store_->tag_template(second, "stable")->tags, std::vector<std::string>{"stable"});
+    EXPECT_EQ(store_->find_template(first)->tags, std::vector<std::string>{});
+    EXPECT_EQ(store_->tag_template(second, "3").error().code, ErrorCode::usage);
+    EXPECT_EQ(store_->tag_template({.name = "no", .version = 0, .tag = ""}, "a").error().code,
+              ErrorCode::not_found);
+}
+
 TEST_F(Snapshot, NeedsTheInstanceForItself) {
     const auto opened = store_->open_instance("web01");
     EXPECT_EQ(store_->snapshot("web01", "s").error().code, ErrorCode::in_use);
