@@ -151,6 +151,50 @@ SnapshotEntry snapshot_from(const json& fields) {
     return snapshot;
 }
 
+constexpr std::array identity_mode_names = {
+    std::pair{IdentityMode::automatic, "auto"},
+    std::pair{IdentityMode::keep, "keep"},
+    std::pair{IdentityMode::require, "require"},
+};
+
+json to_json(const std::vector<IdentityWishes::Value>& values) {
+    json list = json::array();
+    for (const IdentityWishes::Value& value : values)
+        list.push_back({{"target", value.target}, {"value", value.value}});
+    return list;
+}
+
+std::vector<IdentityWishes::Value> values_from(const json& list) {
+    std::vector<IdentityWishes::Value> values;
+    for (const json& one : list) {
+        values.push_back({one.at("target").get<std::string>(), one.at("value").get<std::string>()});
+    }
+    return values;
+}
+
+json to_json(const IdentityWishes& wishes) {
+    json mode;
+    for (const auto& [value, name] : identity_mode_names) {
+        if (value == wishes.mode) mode = name;
+    }
+    return {{"mode", std::move(mode)},
+            {"labels", to_json(wishes.labels)},
+            {"uuids", to_json(wishes.uuids)},
+            {"grow_last_partition", wishes.grow_last_partition}};
+}
+
+/// Documents from before there were wishes have none.
+void take_wishes(const json& fields, IdentityWishes& wishes) {
+    const auto found = fields.find("identity_wishes");
+    if (found == fields.end()) return;
+    for (const auto& [value, name] : identity_mode_names) {
+        if (found->at("mode") == name) wishes.mode = value;
+    }
+    wishes.labels = values_from(found->at("labels"));
+    wishes.uuids = values_from(found->at("uuids"));
+    found->at("grow_last_partition").get_to(wishes.grow_last_partition);
+}
+
 /// The layers of an instance; documents from before there were snapshots have none.
 void take_chain(const json& fields, InstanceDocument& document) {
     const auto chain = fields.find("chain");
@@ -233,6 +277,7 @@ void take_instance(const json& fields, InstanceDocument& document) {
     fields.at("block_size").get_to(document.block_size);
     fields.at("created_at").get_to(document.created_at);
     take_uuid(fields, "identity_seed", document.identity_seed);
+    take_wishes(fields, document.identity_wishes);
     for (const json& item : fields.at("identity"))
         document.identity.push_back(item_from(item));
     take_chain(fields, document);
@@ -285,6 +330,7 @@ std::string encode(const InstanceDocument& document) {
                    {"block_size", document.block_size},
                    {"created_at", document.created_at},
                    {"identity_seed", to_string(document.identity_seed)},
+                   {"identity_wishes", to_json(document.identity_wishes)},
                    {"identity", std::move(items)},
                    {"chain", chain_of(document)}},
                   "instance");

@@ -88,7 +88,8 @@ struct InstanceDocument {
     std::uint64_t size_bytes = 0;
     std::uint32_t block_size = 512;
     std::string created_at;
-    Uuid identity_seed;                    ///< every new value of the identity follows from it
+    Uuid identity_seed;  ///< every new value of the identity follows from it
+    IdentityWishes identity_wishes;
     std::string live_file = "live.cow";    ///< in the instance's folder
     Uuid live_parent;                      ///< one of `sealed`; nil: stands on the template
     std::vector<LayerEntry> sealed;        ///< what the live layer or a snapshot stands on

@@ -23,13 +23,12 @@ bool is_there(const std::filesystem::path& path) {
 
 /// What a fresh clone of a template starts from.
 Result<FreshLayer> plan_layer(const Context& context, const TemplateRecord& record,
-                              std::uint64_t size_bytes, const Uuid& identity_seed) {
+                              const InstanceDocument& document) {
     const Result<OpenedChain> chain = open_chain(context, record);
     if (!chain) return chain.error();
     const ChainReader disk(*chain, record.document.size_bytes,
                            template_text(record.name, record.version));
-    return plan_identity(record.document.recipe, disk, parent_for(record.document), size_bytes,
-                         identity_seed);
+    return plan_identity(record.document.recipe, disk, parent_for(record.document), document);
 }
 
 /// An instance that cannot be read has no snapshots that could be cloned.
@@ -64,8 +63,8 @@ Result<InstanceInfo> clone_template(const Context& context, const CloneOptions& 
                     record->document.size_bytes, record->document.recipe.block_size},
                    options.size_bytes);
     if (!size) return size.error();
-    InstanceDocument document = new_document(*record, *size);
-    Result<FreshLayer> fresh = plan_layer(context, *record, *size, document.identity_seed);
+    InstanceDocument document = new_document(*record, options, *size);
+    Result<FreshLayer> fresh = plan_layer(context, *record, document);
     if (!fresh) return std::move(fresh).error();
     document.identity = std::move(fresh->identity);
     return publish_instance(context, options.name, document, fresh->spec, {});
@@ -77,8 +76,7 @@ Result<void> reset_instance(const Context& context, std::string_view name) {
     const Result<TemplateRecord> record = template_of(context, name, *document);
     if (!record) return record.error();
     if (Result<void> idle = check_idle(context, name); !idle) return idle;
-    const Result<FreshLayer> fresh =
-        plan_layer(context, *record, document->size_bytes, document->identity_seed);
+    const Result<FreshLayer> fresh = plan_layer(context, *record, *document);
     if (!fresh) return fresh.error();
     return with_ballast(context, [&] {
         return replace_live(context, Work::reset, name, *document, Uuid{}, fresh->spec);

@@ -52,23 +52,50 @@ void remove_strays(const Context& context, std::string_view name,
     }
 }
 
+identity::IdentityChoice choice_of(const InstanceDocument& document) {
+    const IdentityWishes& wishes = document.identity_wishes;
+    identity::IdentityChoice choice;
+    choice.seed = document.identity_seed;
+    choice.disk_size = document.size_bytes;
+    if (wishes.grow_last_partition) choice.growth = identity::Growth::last_partition;
+    if (wishes.mode == IdentityMode::keep) choice.values = identity::Values::as_in_image;
+    for (const IdentityWishes::Value& value : wishes.labels)
+        choice.labels.push_back({value.target, value.value});
+    for (const IdentityWishes::Value& value : wishes.uuids)
+        choice.uuids.push_back({value.target, value.value});
+    return choice;
+}
+
+Result<void> check_all_new(const std::vector<identity::Finding>& findings) {
+    std::string kept;
+    for (const identity::Finding& finding : findings) {
+        const std::string& old = finding.old_value;
+        const bool is_zero = !old.empty() && old.find_first_not_of("0-") == std::string::npos;
+        if (finding.kept_because.empty() || is_zero) continue;  // nothing refers to zeros
+        kept += "; " + finding.where + " (" + finding.kind + "): " + finding.kept_because;
+    }
+    if (kept.empty()) return {};
+    return Error{ErrorCode::refused,
+                 "not all of the identity could be new, which was required" + kept};
+}
+
 }  // namespace
 
 Result<FreshLayer> plan_identity(const identity::Recipe& recipe, const ChainReader& disk,
-                                 const Parent& parent, std::uint64_t size_bytes,
-                                 const Uuid& identity_seed) {
-    identity::IdentityChoice choice;
-    choice.seed = identity_seed;
-    choice.disk_size = size_bytes;
-    const Result<identity::Patching> patching = identity::make_patches(recipe, disk, choice);
+                                 const Parent& parent, const InstanceDocument& document) {
+    const Result<identity::Patching> patching =
+        identity::make_patches(recipe, disk, choice_of(document));
     if (!patching) return patching.error();
+    if (document.identity_wishes.mode == IdentityMode::require) {
+        if (Result<void> all = check_all_new(patching->findings); !all) return all.error();
+    }
     const Result<std::vector<identity::Cluster>> clusters =
         identity::to_clusters(patching->patches, disk);
     if (!clusters) return clusters.error();
 
     FreshLayer fresh;
     fresh.identity = identity_items(patching->findings);
-    fresh.spec = plain_layer(parent, size_bytes, recipe.block_size);
+    fresh.spec = plain_layer(parent, document.size_bytes, recipe.block_size);
     for (const identity::Cluster& cluster : *clusters) {
         fresh.spec.initial_blocks.push_back(
             InitialBlock{.offset = cluster.index.value * cluster_size,

@@ -20,11 +20,11 @@ struct FreshLayer {
     std::vector<IdentityItem> identity;
 };
 
-/// A layer on `parent` that gives `disk`, as it reads through the parent, another identity. The
-/// same seed gives the same identity, so a reset machine is still itself.
+/// A layer on `parent` that gives `disk`, as it reads through the parent, the identity that the
+/// document's seed and wishes say, and its size. The same ones give the same identity, so a reset
+/// machine is still itself. refused when all had to be new and something cannot be.
 Result<FreshLayer> plan_identity(const identity::Recipe& recipe, const ChainReader& disk,
-                                 const Parent& parent, std::uint64_t size_bytes,
-                                 const Uuid& identity_seed);
+                                 const Parent& parent, const InstanceDocument& document);
 
 /// A layer on `parent` that changes nothing.
 LayerSpec plain_layer(const Parent& parent, std::uint64_t size_bytes, std::uint32_t block_size);

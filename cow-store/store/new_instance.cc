@@ -46,10 +46,12 @@ Result<std::uint64_t> clone_size(const CloneSource& source, std::uint64_t wished
     return wished;
 }
 
-InstanceDocument new_document(const TemplateRecord& record, std::uint64_t size_bytes) {
+InstanceDocument new_document(const TemplateRecord& record, const CloneOptions& options,
+                              std::uint64_t size_bytes) {
     InstanceDocument document;
     document.uuid = draw_uuid();
-    document.identity_seed = draw_uuid();
+    document.identity_seed = options.identity_seed.is_nil() ? draw_uuid() : options.identity_seed;
+    document.identity_wishes = options.identity;
     document.template_name = record.name;
     document.template_version = record.version;
     document.template_uuid = record.document.uuid;

@@ -27,8 +27,9 @@ struct CloneSource {
 /// The size of a clone: as wished, if it can hold the source. 0: the source's.
 Result<std::uint64_t> clone_size(const CloneSource& source, std::uint64_t wished);
 
-/// The document of a new instance on a template, with a uuid and a seed of its own.
-InstanceDocument new_document(const TemplateRecord& record, std::uint64_t size_bytes);
+/// The document of a new instance on a template, with a uuid of its own.
+InstanceDocument new_document(const TemplateRecord& record, const CloneOptions& options,
+                              std::uint64_t size_bytes);
 
 /// A sealed layer of another object, for the new one too.
 struct SharedFile {

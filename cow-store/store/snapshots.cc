@@ -248,14 +248,13 @@ Result<InstanceInfo> clone_snapshot(const Context& context, std::string_view nam
     Result<std::vector<LayerEntry>> layers = layers_from(name, source, found->layer.uuid);
     if (!layers) return std::move(layers).error();
 
-    InstanceDocument document = new_document(found->record, *size);
+    InstanceDocument document = new_document(found->record, options, *size);
     document.block_size = source.block_size;
     document.live_parent = found->layer.uuid;
     document.origin = snapshot_text(name, label);
     document.origin_layer = found->layer.uuid;
-    Result<FreshLayer> fresh =
-        plan_identity(*recipe, reader, Parent{found->layer.uuid, 0, found->layer.size_bytes}, *size,
-                      document.identity_seed);
+    Result<FreshLayer> fresh = plan_identity(
+        *recipe, reader, Parent{found->layer.uuid, 0, found->layer.size_bytes}, document);
     if (!fresh) return std::move(fresh).error();
     fresh->spec.block_size = source.block_size;
     document.identity = std::move(fresh->identity);

@@ -101,10 +101,35 @@ struct ImportResult {
     std::string twin;  ///< "debian12@2" when the same content is already there, else empty
 };
 
+enum class IdentityMode {
+    automatic,  ///< new values wherever that is safe; the rest is kept, with the reason
+    keep,       ///< the values of the template
+    require,    ///< as automatic, but without an instance if a value had to be kept
+};
+
+/// What becomes of the identity on the disk of a clone. Kept with the instance, for its resets.
+struct IdentityWishes {
+    /// A value for one file system, which is named by its place or by its label.
+    struct Value {
+        std::string target;
+        std::string value;
+
+        friend bool operator==(const Value&, const Value&) = default;
+    };
+    IdentityMode mode = IdentityMode::automatic;
+    std::vector<Value> labels;
+    std::vector<Value> uuids;
+    bool grow_last_partition = false;  ///< to the end of a disk that is larger than the template
+
+    friend bool operator==(const IdentityWishes&, const IdentityWishes&) = default;
+};
+
 struct CloneOptions {
     TemplateRef source;
     std::string name;
     std::uint64_t size_bytes = 0;  ///< 0: as the template; smaller is refused
+    IdentityWishes identity;
+    Uuid identity_seed;  ///< all new values follow from it; nil: a random one
 };
 
 struct CommitOptions {

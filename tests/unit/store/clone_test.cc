@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <fstream>
 #include <set>
 
 #include "cow-store/store/documents.h"
@@ -54,6 +55,70 @@ TEST_F(Clone, DiffersFromTheTemplateInItsIdentityOnly) {
     ASSERT_NE(item, info->identity.end());
     EXPECT_NE(item->new_value, "");
     EXPECT_NE(item->new_value, item->old_value);
+}
+
+TEST_F(Clone, SameSeedIsTheSameIdentity) {
+    const auto store = store_with_template();
+    const auto signature_of = [&](const std::string& name, std::uint8_t seed) {
+        CloneOptions options;
+        options.source.name = "debian12";
+        options.name = name;
+        options.identity_seed.bytes.fill(seed);
+        const Result<InstanceInfo> info = store->clone(options);
+        EXPECT_TRUE(info) << message_of(info);
+        return info ? info->identity.at(0).new_value : "";
+    };
+    const std::string first = signature_of("a", 1);
+    EXPECT_NE(first, "");
+    EXPECT_EQ(signature_of("b", 1), first);
+    EXPECT_NE(signature_of("c", 2), first);
+}
+
+TEST_F(Clone, KeptIdentityIsTheTemplatesAlsoAfterAReset) {
+    const auto store = store_with_template();
+    CloneOptions options;
+    options.source.name = "debian12";
+    options.name = "web01";
+    options.identity.mode = IdentityMode::keep;
+    const Result<InstanceInfo> info = store->clone(options);
+    ASSERT_TRUE(info) << message_of(info);
+    for (const IdentityItem& item : info->identity) {
+        EXPECT_EQ(item.new_value, "");
+        EXPECT_NE(item.kept_because, "");
+    }
+    const auto original = export_of(*store, {.name = "debian12", .version = 1, .tag = ""});
+    EXPECT_EQ(export_of(*store, "web01"), original);
+    ASSERT_TRUE(store->reset_instance("web01"));
+    EXPECT_EQ(export_of(*store, "web01"), original);
+}
+
+TEST_F(Clone, RequiredIdentityThatCannotBeIsNoClone) {
+    const auto store = make();
+    ImportOptions import_options;
+    import_options.image = make_image("image", 8 * mebibyte, 1);
+    import_options.name = "squash";
+    {
+        // A file system that is known, but whose identity is not changed.
+        const std::string magic = "hsqs";
+        std::fstream image(import_options.image, std::ios::in | std::ios::out | std::ios::binary);
+        image.seekp(0);
+        image.write(std::string(512, '\0').data(), 512);
+        image.seekp(0);
+        image.write(magic.data(), static_cast<std::streamsize>(magic.size()));
+    }
+    ASSERT_TRUE(store->import_template(import_options));
+    CloneOptions options;
+    options.source.name = "squash";
+    options.name = "web01";
+    options.identity.mode = IdentityMode::require;
+    const Result<InstanceInfo> info = store->clone(options);
+    ASSERT_FALSE(info);
+    EXPECT_EQ(info.error().code, ErrorCode::refused);
+    EXPECT_NE(info.error().message.find("squashfs is not supported"), std::string::npos)
+        << info.error().message;
+    EXPECT_FALSE(store->find_instance("web01"));
+    options.identity.mode = IdentityMode::automatic;
+    EXPECT_TRUE(store->clone(options));
 }
 
 TEST_F(Clone, TwoHundredClonesAreTwoHundredMachines) {

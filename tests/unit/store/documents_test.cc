@@ -61,12 +61,17 @@ TEST(Documents, InstanceComesBackAsItWas) {
     before.block_size = 4096;
     before.created_at = "2026-01-01T00:00:00Z";
     before.identity_seed.bytes = {3};
+    before.identity_wishes = {.mode = IdentityMode::require,
+                              .labels = {{"ROOT", "web01-root"}},
+                              .uuids = {{"ESP", "1234-ABCD"}},
+                              .grow_last_partition = true};
     before.identity = {{"gpt", "disk-guid", "", "old", "new", "", "note"}};
     const Result<InstanceDocument> after = decode_instance(encode(before), "x");
     ASSERT_TRUE(after);
     EXPECT_EQ(encode(*after), encode(before));
     EXPECT_EQ(after->template_uuid, before.template_uuid);
     EXPECT_EQ(after->identity_seed, before.identity_seed);
+    EXPECT_EQ(after->identity_wishes, before.identity_wishes);
     ASSERT_EQ(after->identity.size(), 1U);
     EXPECT_EQ(after->identity[0].new_value, "new");
 }
