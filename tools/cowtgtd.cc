@@ -84,10 +84,13 @@ public:
             *store_, config_,
             [this](std::function<void()> work) { asio::post(io_, std::move(work)); });
         operations_ = std::make_unique<control::Operations>(config_, *store_, *machines, *fleet_);
+        if (auto done = fleet_->start_rings(ring_count(config_)); !done) return done;
+        // Early: whoever boots at the same time as this host is told to wait, not that there is no
+        // target.
+        if (auto done = fleet_->listen(); !done) return done;
         for (const std::string& sentence : operations_->recover()) {
             spdlog::info("store: {}", sentence);
         }
-        if (auto done = fleet_->start_rings(ring_count(config_)); !done) return done;
         if (auto done = fleet_->take_in(machines->machines()); !done) return done;
         for (const Error& error : operations_->bring_all_online()) {
             spdlog::error("{}", error.message);
@@ -97,7 +100,8 @@ public:
             control::ControlServer::open(io_, config_.control_socket, service_->handler());
         if (!server) return server.error();
         server_ = std::move(server).value();
-        return fleet_->listen();
+        fleet_->admit_logins();
+        return {};
     }
 
     void run() {

@@ -11,6 +11,8 @@ namespace cowtgt::config {
 
 namespace {
 
+constexpr std::uint32_t connections_highest = 65536;
+constexpr std::uint32_t login_seconds_highest = 3600;
 constexpr std::array<std::string_view, 4> log_level_names = {"error", "warning", "info", "debug"};
 
 /// What a row's reader gets: the configuration to fill, the entry, and the file for messages.
@@ -102,6 +104,29 @@ Result<void> read_rings(const Reading& reading) {
     return {};
 }
 
+/// A number from 1 on.
+Result<std::uint32_t> number_of_entry(const Reading& reading, std::uint32_t highest) {
+    const auto* value = std::get_if<std::int64_t>(&reading.entry.value);
+    if (value == nullptr || *value < 1 || *value > highest) {
+        return reading.wrong("is a number from 1 to " + std::to_string(highest));
+    }
+    return static_cast<std::uint32_t>(*value);
+}
+
+Result<void> read_connections(const Reading& reading) {
+    auto number = number_of_entry(reading, connections_highest);
+    if (!number) return number.error();
+    reading.config.connections_max = *number;
+    return {};
+}
+
+Result<void> read_login_timeout(const Reading& reading) {
+    auto number = number_of_entry(reading, login_seconds_highest);
+    if (!number) return number.error();
+    reading.config.login_seconds_max = *number;
+    return {};
+}
+
 Result<void> read_log(const Reading& reading) {
     const auto* value = std::get_if<TomlString>(&reading.entry.value);
     const auto* found =
@@ -119,10 +144,15 @@ struct SettingRow {
     Result<void> (*read)(const Reading&);
 };
 constexpr std::array settings = {
-    SettingRow{"iqn", read_iqn},       SettingRow{"store", read_store},
-    SettingRow{"listen", read_listen}, SettingRow{"http", read_http},
-    SettingRow{"socket", read_socket}, SettingRow{"rings", read_rings},
+    SettingRow{"iqn", read_iqn},
+    SettingRow{"store", read_store},
+    SettingRow{"listen", read_listen},
+    SettingRow{"http", read_http},
+    SettingRow{"socket", read_socket},
+    SettingRow{"rings", read_rings},
     SettingRow{"log", read_log},
+    SettingRow{"connections", read_connections},
+    SettingRow{"login_timeout", read_login_timeout},
 };
 
 std::string known_settings() {
@@ -212,6 +242,12 @@ std::string config_text(const Config& config) {
     text += "socket = " + toml_string(config.control_socket.string()) + "\n\n";
     text += "# Threads that serve; 0 is one per core.\n";
     text += (config.rings == 0 ? "# rings = " : "rings = ") + std::to_string(config.rings) + "\n\n";
+    text += "# At most so many connections for each thread, and so many seconds for a login.\n";
+    const Config usual;
+    text += std::string(config.connections_max == usual.connections_max ? "# " : "") +
+            "connections = " + std::to_string(config.connections_max) + "\n";
+    text += std::string(config.login_seconds_max == usual.login_seconds_max ? "# " : "") +
+            "login_timeout = " + std::to_string(config.login_seconds_max) + "\n\n";
     text += "# error, warning, info or debug\n";
     text += std::string(config.log_level == LogLevel::info ? "# log = " : "log = ") +
             toml_string(to_string(config.log_level)) + "\n";

@@ -30,9 +30,11 @@ struct Config {
     std::vector<Endpoint> listen;  ///< iSCSI portals; at least one
     std::optional<Endpoint> http;  ///< absent: no HTTP
     std::filesystem::path control_socket;
-    std::filesystem::path machines_file;  ///< machines.toml beside the file
-    std::filesystem::path secrets_file;   ///< secrets.toml there; need not exist
-    std::uint32_t rings = 0;              ///< 0: one per core
+    std::filesystem::path machines_file;   ///< machines.toml beside the file
+    std::filesystem::path secrets_file;    ///< secrets.toml there; need not exist
+    std::uint32_t rings = 0;               ///< 0: one per core
+    std::uint32_t connections_max = 4096;  ///< per thread
+    std::uint32_t login_seconds_max = 15;  ///< from a connection to the end of its login
     LogLevel log_level = LogLevel::info;
 };
 

@@ -22,6 +22,7 @@ namespace cowtgt::fleet {
 namespace {
 
 constexpr std::uint64_t read_chunk_bytes = 1U << 20;
+constexpr std::uint16_t drain_seconds = 3;
 
 /// Of all names and serial numbers that cowtgt derives (made once, at random).
 constexpr Uuid name_space{{0x6f, 0x9d, 0x0c, 0x5e, 0x1b, 0x7a, 0x4c, 0x2e, 0x9a, 0x41, 0x35, 0x0b,
@@ -160,6 +161,8 @@ Result<void> Fleet::start_rings(std::uint32_t count) {
     for (std::uint32_t index = 0; index < count; ++index) {
         net::RingWorker::Options options;
         options.index = index;
+        options.limits.connections_max = config_.connections_max;
+        options.limits.login_seconds_max = config_.login_seconds_max;
         auto ring = net::RingWorker::start(options, *this);
         if (!ring) return ring.error();
         rings_.push_back(std::move(ring).value());
@@ -259,12 +262,10 @@ Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& 
         sealed.push_back({std::move(layer.map), std::move(layer.file), layer.overlap_limit});
     }
     const int base = parts.below.base.release();
-    return net::VolumeParts{std::move(parts.layer),
-                            {parts.live_direct.release(), parts.live_buffered.release()},
-                            parts.alignment,
-                            std::move(sealed),
-                            {base, base},
-                            parts.below.base_size};
+    return net::VolumeParts{
+        std::move(parts.layer), {parts.live_direct.release(), parts.live_buffered.release()},
+        parts.alignment,        std::move(sealed),
+        {base, base},           parts.below.base_size};
 }
 
 Result<void> Fleet::open(const std::string& instance, Entry& entry) {
@@ -301,11 +302,10 @@ Result<void> Fleet::while_paused(std::string_view name,
         ring->pause_target(instance, [&](BlockOutcome outcome) { promise.set_value(outcome); });
     });
     const BlockOutcome outcome = paused.get();
-    Result<void> changed =
-        outcome.status == BlockStatus::good
-            ? change()
-            : system_error("cannot close " + instance, outcome.os_errno == 0 ? EIO
-                                                                             : outcome.os_errno);
+    Result<void> changed = outcome.status == BlockStatus::good
+                               ? change()
+                               : system_error("cannot close " + instance,
+                                              outcome.os_errno == 0 ? EIO : outcome.os_errno);
     const Result<void> resumed = resume(instance, entry);
     return changed ? resumed : changed;
 }
@@ -382,13 +382,35 @@ void Fleet::target_unused(net::RingWorker& ring, const std::string& instance) {
     });
 }
 
+void Fleet::admit_logins() {
+    for (const auto& ring : rings_) {
+        ring->post([worker = ring.get()] { worker->admit_logins(); });
+    }
+}
+
+/// Initiators that log out by themselves come back by themselves, and lose nothing; the others are
+/// waited for a moment. Who asks to log in meanwhile is told to try again.
+void Fleet::drain() {
+    std::vector<std::future<void>> drained;
+    for (const auto& ring : rings_) {
+        auto promise = std::make_shared<std::promise<void>>();
+        drained.push_back(promise->get_future());
+        ring->post([worker = ring.get(), promise] {
+            worker->refuse_logins();
+            worker->drain(drain_seconds, [promise] { promise->set_value(); });
+        });
+    }
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(drain_seconds);
+    for (std::future<void>& each : drained) {
+        each.wait_until(deadline);
+    }
+}
+
 void Fleet::shut_down() {
     shutting_down_ = true;
+    drain();
     for (const auto& ring : rings_) {
-        on_ring(*ring, [&] {
-            ring->stop_listening();
-            ring->refuse_logins();
-        });
+        on_ring(*ring, [&] { ring->stop_listening(); });
     }
     std::vector<std::future<void>> closing;
     for (auto& [instance, entry] : entries_) {

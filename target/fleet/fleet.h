@@ -32,12 +32,16 @@ public:
 
     /// Starts the rings. `connection` limits as negotiated with every initiator.
     Result<void> start_rings(std::uint32_t count);
-    /// Binds the portals of the configuration; all or none.
+    /// Binds the portals of the configuration; all or none. Until admit_logins() an initiator is
+    /// told to try again.
     Result<void> listen();
+    /// Everything is known by now.
+    void admit_logins();
     /// Makes the instances of the store known, with their lines in machines.toml; for start-up and
     /// reload.
     Result<void> take_in(const config::Machines& machines);
-    /// No more logins, sessions end, volumes are flushed and closed, rings stop.
+    /// No more logins, initiators are asked to log out, sessions end, volumes are flushed and
+    /// closed, rings stop.
     void shut_down();
 
     std::vector<control::SessionInfo> sessions(std::string_view name) const override;
@@ -65,6 +69,7 @@ private:
     Result<net::VolumeParts> open_volume(const std::string& instance, Entry& entry);
     Result<void> resume(const std::string& instance, Entry& entry);
     BlockOutcome close(const std::string& instance, Entry& entry);
+    void drain();
     net::RingWorker& least_loaded_ring();
     scsi::LogicalUnitConfig logical_unit_of(const std::string& instance, const Geometry& geometry,
                                             const std::string& target_name) const;

@@ -21,6 +21,10 @@ namespace cowtgt::iscsi {
 class Connection;
 class ChapDigest;
 
+/// Asynchronous Message that asks for a logout; parameter3 is the time for it in seconds (RFC 7143
+/// section 11.9.1).
+inline constexpr std::uint8_t async_event_logout_request = 1;
+
 /// Session identifier part of the initiator (RFC 7143 section 11.12.5).
 using Isid = std::array<std::uint8_t, 6>;
 
@@ -78,7 +82,8 @@ struct ConnectionLimits {
     std::uint32_t max_burst_length = 16776192;
     std::uint16_t max_outstanding_r2t = 1;  ///< count per task
     std::uint16_t command_window = 128;     ///< commands: MaxCmdSN - ExpCmdSN + 1 when idle
-    std::uint32_t login_text_max = 65536;   ///< text of one login stage, all its PDUs together
+    std::uint32_t login_text_max =
+        16384;  ///< text of one login step or Text exchange, all its PDUs
 };
 
 /// One SCSI command between its request and the end of its answer.

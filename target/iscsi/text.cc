@@ -87,7 +87,8 @@ std::optional<std::vector<TextPair>> parse_text(std::string_view text) {
         text.remove_prefix(end + 1);
         if (pair.empty()) continue;
         const std::size_t equals = pair.find('=');
-        if (equals == std::string_view::npos || !is_key_name(pair.substr(0, equals))) {
+        if (equals == std::string_view::npos || !is_key_name(pair.substr(0, equals)) ||
+            pairs.size() == text_pairs_max) {
             return std::nullopt;
         }
         pairs.push_back({pair.substr(0, equals), pair.substr(equals + 1)});

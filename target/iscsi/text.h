@@ -16,6 +16,10 @@ inline constexpr std::size_t key_name_length_max = 63;     ///< section 6.1: key
 inline constexpr std::size_t iscsi_name_length_max = 223;  ///< section 4.2.7.1
 inline constexpr std::size_t text_value_length_max = 255;  ///< section 6.1: unless said otherwise
 
+/// Pairs of one text. The keys there are come to 34; without a limit a text of the shortest unknown
+/// ones would make us hold many times its length.
+inline constexpr std::size_t text_pairs_max = 1024;
+
 /// A pair as it stands in a text. Ownership: points into the text.
 struct TextPair {
     std::string_view key;
@@ -23,7 +27,7 @@ struct TextPair {
 };
 
 /// All pairs of a text in their order; nothing if the text breaks the grammar: a pair without '=',
-/// a key that is no standard-label, or a last pair without its zero byte.
+/// a key that is no standard-label, a last pair without its zero byte, or too many pairs.
 /// Unused zero bytes between pairs are tolerated, since some initiators pad with them.
 std::optional<std::vector<TextPair>> parse_text(std::string_view text);
 

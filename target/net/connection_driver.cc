@@ -163,6 +163,16 @@ void ConnectionDriver::was_sent(const ring::Completion::Outcome& outcome) {
     wake();
 }
 
+void ConnectionDriver::ask_for_logout(std::uint16_t seconds) {
+    if (target_ == nullptr || dropped_ || closing_ || !connection_.in_full_feature_phase() ||
+        is_ipxe(connection_.login_info().isid)) {
+        return;
+    }
+    asked_for_logout_ = true;
+    connection_.send_async_message(iscsi::async_event_logout_request, 0, 0, seconds, {});
+    wake();
+}
+
 void ConnectionDriver::drop(std::string_view reason) {
     if (dropped_) return;
     dropped_ = true;
@@ -216,6 +226,7 @@ void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginReq
         refuse(iscsi::LoginStatus::service_unavailable);
         return;
     }
+    if (is_one_too_many()) return;
     const node::Catalogue& catalogue = worker_->catalogue();
     if (info.session_type == iscsi::SessionType::discovery) {
         iscsi::LoginDecision decision;
@@ -238,6 +249,15 @@ void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginReq
     awaiting_target_ = true;
     chap_ = found.entry->chap;
     worker_->broker().target_wanted(*worker_, id_, found.entry->instance);
+}
+
+bool ConnectionDriver::is_one_too_many() {
+    const std::uint32_t limit = worker_->options().limits.connections_max;
+    if (worker_->connection_count() <= limit) return false;
+    log_refusal(connection_.login_info(), iscsi::LoginStatus::out_of_resources,
+                std::to_string(limit) + " connections are the limit");
+    refuse(iscsi::LoginStatus::out_of_resources);
+    return true;
 }
 
 void ConnectionDriver::refuse_by(const node::Catalogue::Found& found, node::Refusal refusal) {
@@ -265,6 +285,7 @@ void ConnectionDriver::target_ready(const std::string& instance) {
         refuse(iscsi::LoginStatus::service_unavailable);  // closed a moment ago: it will try again
         return;
     }
+    if (is_one_too_many()) return;
     iscsi::LoginDecision decision;
     decision.target_alias = instance;
     decision.chap = std::exchange(chap_, std::nullopt);
@@ -286,6 +307,13 @@ void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequ
     if (reinstatement.status != iscsi::LoginStatus::success) {
         log_refusal(info, reinstatement.status, "there is no such session to join");
         connection_.finish_login(reinstatement.status, 0);
+        return;
+    }
+    const std::size_t sessions_max = worker_->options().limits.sessions_per_target_max;
+    if (target->session_count() - reinstatement.to_drop.size() >= sessions_max) {
+        log_refusal(info, iscsi::LoginStatus::out_of_resources,
+                    std::to_string(sessions_max) + " sessions of one target are the limit");
+        connection_.finish_login(iscsi::LoginStatus::out_of_resources, 0);
         return;
     }
     for (iscsi::Connection* old : reinstatement.to_drop) {

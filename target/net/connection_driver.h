@@ -40,6 +40,10 @@ public:
     void target_ready(const std::string& instance);
     void refuse(iscsi::LoginStatus status);
 
+    /// Asks the initiator of a normal session to log out within that time (RFC 7143 section 11.9,
+    /// event 1). Not iPXE, which takes no such message.
+    void ask_for_logout(std::uint16_t seconds);
+    bool is_asked_for_logout() const { return asked_for_logout_; }
     /// Ends the connection without another word to the peer.
     void drop(std::string_view reason);
     /// Once a second.
@@ -74,6 +78,8 @@ private:
     void start_send();
     void was_sent(const ring::Completion::Outcome& outcome);
     void finish_attach();
+    /// Whether this ring has no room for one more; tells the initiator.
+    bool is_one_too_many();
     void refuse_by(const node::Catalogue::Found& found, node::Refusal refusal);
     void log_refusal(const iscsi::LoginRequestInfo& info, iscsi::LoginStatus status,
                      std::string_view reason);
@@ -99,6 +105,7 @@ private:
     bool closing_ = false;    ///< what is queued goes out, then the socket closes
     bool lingering_ = false;  ///< waits for the peer's FIN
     bool dropped_ = false;
+    bool asked_for_logout_ = false;
     std::vector<std::byte> backlog_;  ///< received, not yet taken by the connection
     std::array<Bytes, pieces_max> pieces_;
     std::array<iovec, pieces_max> vectors_;

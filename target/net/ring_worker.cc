@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <future>
 #include <optional>
+#include <utility>
 
 #include "cow-store/volume/device_gate.h"
 #include "target/net/connection_driver.h"
@@ -177,9 +179,10 @@ void RingWorker::stop_listening() {
 
 void RingWorker::accepted(Listener& listener, const ring::Completion::Outcome& outcome) {
     if (outcome.result >= 0) {
-        if (connections_.size() >= options_.limits.connections_max) {
+        const WorkerLimits& limits = options_.limits;
+        if (connections_.size() >= limits.connections_max + limits.connections_beyond_max) {
             spdlog::warn("connection refused peer={} reason=\"{} connections are the limit\"",
-                         peer_address(outcome.result), options_.limits.connections_max);
+                         peer_address(outcome.result), limits.connections_max);
             close(outcome.result);
         } else {
             set_connection_options(outcome.result);
@@ -214,6 +217,23 @@ void RingWorker::remove(ConnectionDriver& driver) {
         served->second->last_used = ticks_;
     }
     connections_.erase(driver.id());
+    tell_when_drained();
+}
+
+void RingWorker::drain(std::uint16_t seconds, std::function<void()> drained) {
+    for (const auto& [id, driver] : connections_) {
+        driver->ask_for_logout(seconds);
+    }
+    drained_ = std::move(drained);
+    tell_when_drained();
+}
+
+void RingWorker::tell_when_drained() {
+    if (!drained_) return;
+    const bool is_drained = std::none_of(connections_.begin(), connections_.end(), [](auto& each) {
+        return each.second->is_asked_for_logout();
+    });
+    if (is_drained) std::exchange(drained_, nullptr)();
 }
 
 void RingWorker::hand_over(ConnectionId connection, RingWorker& owner, std::string instance) {

@@ -62,7 +62,9 @@ struct TargetParts {
 };
 
 struct WorkerLimits {
-    std::uint32_t connections_max = 4096;
+    std::uint32_t connections_max = 4096;       ///< per ring; more logins are refused
+    std::uint32_t connections_beyond_max = 64;  ///< more, so that they can be told why
+    std::size_t sessions_per_target_max = 64;
     std::size_t command_memory_bytes = 512U << 20;  ///< per ring, for the data of commands
     std::uint32_t login_seconds_max = 15;
     std::uint32_t ping_after_seconds = 30;  ///< of silence; never to iPXE, which ignores pings
@@ -94,8 +96,12 @@ public:
     void listen(int socket);
     void stop_listening();
     void set_catalogue(std::shared_ptr<const node::Catalogue> catalogue);
-    /// Logins are refused with "service unavailable, retry" from now on.
+    /// Logins are refused with "service unavailable, retry" except between these two.
+    void admit_logins() { refusing_logins_ = false; }
     void refuse_logins() { refusing_logins_ = true; }
+    /// Asks the initiators of all sessions to log out within that time; `drained` is called on this
+    /// thread once the last of them is gone. Who stays is not dropped.
+    void drain(std::uint16_t seconds, std::function<void()> drained);
 
     void serve(TargetParts parts);
     /// Ends every session of the target, then flushes and closes its volume; `closed` gets the
@@ -139,6 +145,7 @@ private:
     void run_thread(std::function<void(Result<void>)> started);
     void accepted(Listener& listener, const ring::Completion::Outcome& outcome);
     void adopt(std::unique_ptr<ConnectionDriver> driver, const std::string& instance);
+    void tell_when_drained();
     void keep_ticking();
     void tick();
     void finish_close(const std::string& instance, const BlockOutcome& outcome);
@@ -153,7 +160,8 @@ private:
     std::unordered_map<std::string, std::unique_ptr<Served>> targets_;
     std::unordered_map<ConnectionId, std::unique_ptr<ConnectionDriver>> connections_;
     ConnectionId last_connection_ = 0;
-    bool refusing_logins_ = false;
+    bool refusing_logins_ = true;
+    std::function<void()> drained_;  ///< empty: nobody waits
     ring::Completion tick_completion_;
     bool ticking_ = false;
     std::uint64_t ticks_ = 0;

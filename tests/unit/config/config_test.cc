@@ -84,6 +84,10 @@ TEST(Config, ErrorsHaveLineAndColumn) {
     expect_error(good + "store = ''\n", "2:9", "'store' is a path");
     expect_error(good + "socket = 'folder/'\n", "2:10", "'socket' names a folder");
     expect_error(good + "[store]\n", "2:1", "'store' is a path");
+    for (const char* number : {"0", "-1", "'many'", "65537"}) {
+        expect_error(good + "connections = " + number + "\n", "2:15", "from 1 to 65536");
+    }
+    expect_error(good + "login_timeout = 3601\n", "2:17", "from 1 to 3600");
 }
 
 TEST(Config, BrokenTomlHasAPlace) {
@@ -108,11 +112,16 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
 
     config.http = parse_endpoint("[::]:8080").value();
     config.rings = 3;
+    config.connections_max = 7;
+    config.login_seconds_max = 60;
     config.log_level = LogLevel::error;
     const auto full = parse_config(config_text(config), file);
     ASSERT_TRUE(full) << full.error().message;
     EXPECT_EQ(full->http, config.http);
     EXPECT_EQ(full->rings, 3U);
+    EXPECT_EQ(full->connections_max, 7U);
+    EXPECT_EQ(full->login_seconds_max, 60U);
+    EXPECT_EQ(plain->login_seconds_max, 15U);
     EXPECT_EQ(full->log_level, LogLevel::error);
 }
 

@@ -17,6 +17,16 @@ std::string pairs_of(const std::string& text) {
     return result;
 }
 
+TEST(Text, HasALimitedNumberOfPairs) {
+    std::string text;
+    for (std::size_t i = 0; i < text_pairs_max; ++i)
+        append_pair(text, "A", "");
+    ASSERT_TRUE(parse_text(text));
+    EXPECT_EQ(parse_text(text)->size(), text_pairs_max);
+    append_pair(text, "A", "");
+    EXPECT_FALSE(parse_text(text));
+}
+
 TEST(Text, PairsEndWithAZeroByte) {
     EXPECT_EQ(pairs_of(""), "");
     EXPECT_EQ(pairs_of("A=b\0"s), "[A|b]");
