@@ -33,6 +33,9 @@ struct Invocation {
 /// The words of one subcommand; alive until the program ends.
 struct Words {
     std::string name, to, source, image, file, mac, size;
+    std::string identity, identity_seed;
+    std::vector<std::string> labels, uuids;  ///< FS=VALUE
+    bool grow = false;
     InitOptions init;
 };
 
@@ -154,6 +157,11 @@ json clone_arguments(const Words& words) {
     json arguments = {{"template", words.source}, {"name", words.name}};
     if (!words.mac.empty()) arguments["mac"] = words.mac;
     if (!words.size.empty()) arguments["size"] = words.size;
+    if (!words.identity.empty()) arguments["identity"] = words.identity;
+    if (!words.identity_seed.empty()) arguments["identity_seed"] = words.identity_seed;
+    if (!words.labels.empty()) arguments["labels"] = words.labels;
+    if (!words.uuids.empty()) arguments["uuids"] = words.uuids;
+    if (words.grow) arguments["grow"] = "yes";
     return arguments;
 }
 
@@ -173,6 +181,22 @@ void add_clone(CLI::App& app, Invocation& invocation, Words& words) {
     clone->add_option("--mac", words.mac, "hardware address of the machine")->type_name("MAC");
     clone->add_option("--size", words.size, "of the disk, if larger than the template's")
         ->type_name("SIZE");
+    clone->add_flag("--grow", words.grow, "the last partition grows with the disk");
+    clone
+        ->add_option("--identity", words.identity,
+                     "auto: new UUIDs where it is safe (usual); keep: the template's; require: all "
+                     "new, or no clone")
+        ->type_name("auto|keep|require");
+    clone->add_option("--identity-seed", words.identity_seed, "the same seed, the same new UUIDs")
+        ->type_name("TEXT");
+    clone
+        ->add_option("--label", words.labels,
+                     "of the file system with the label or at the place FS; may be given again")
+        ->type_name("FS=LABEL")
+        ->allow_extra_args(false);
+    clone->add_option("--uuid", words.uuids, "its UUID; may be given again")
+        ->type_name("FS=UUID")
+        ->allow_extra_args(false);
 }
 
 void add_instances(CLI::App& app, Invocation& invocation, Words& words) {

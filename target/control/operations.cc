@@ -13,6 +13,7 @@
 #include "target/config/size.h"
 #include "target/control/arguments.h"
 #include "target/control/describe.h"
+#include "target/control/identity_arguments.h"
 #include "target/control/intent.h"
 
 namespace cowtgt::control {
@@ -205,9 +206,9 @@ Result<ExportJob> Operations::begin_export(std::string_view name) {
 }
 
 Result<json> Operations::clone(const json& arguments) {
-    if (auto known = only_arguments(arguments, {"template", "name", "mac", "size"}); !known) {
-        return known.error();
-    }
+    auto known = only_arguments(arguments, {"template", "name", "mac", "size", "identity",
+                                            "identity_seed", "labels", "uuids", "grow"});
+    if (!known) return known.error();
     auto source_text = text_argument(arguments, "template");
     if (!source_text) return source_text.error();
     auto name = text_argument(arguments, "name");
@@ -219,6 +220,8 @@ Result<json> Operations::clone(const json& arguments) {
     if (!size) return size.error();
     auto mac = mac_argument(arguments);
     if (!mac) return mac.error();
+    store::CloneOptions options;
+    if (auto taken = take_identity_arguments(arguments, options); !taken) return taken.error();
 
     if (auto current = machines_.reload(); !current) return current.error();
     // A line that was written by hand before the clone counts where the command says nothing.
@@ -233,7 +236,6 @@ Result<json> Operations::clone(const json& arguments) {
                                                 machines_.path().string() + ")"};
         }
     }
-    store::CloneOptions options;
     options.source = std::move(*source);
     options.name = *name;
     options.size_bytes = machine.size_bytes;

@@ -47,9 +47,20 @@ protected:
             config_, *store_, config::MachinesFile::load(config_.machines_file).value(), live_);
     }
 
-    void import(const std::string& name) {
+    void import(const std::string& name) { import_content(name, "a disk of " + name); }
+    /// A disk whose MBR has a signature.
+    void import_partitioned(const std::string& name) {
+        std::string sector(512, '\0');
+        sector.replace(440, 4, "\x12\x34\x56\x78");
+        sector[446 + 4] = '\x83';
+        sector[446 + 8] = 8;
+        sector[446 + 12] = 8;
+        sector.replace(510, 2, "\x55\xaa");
+        import_content(name, sector);
+    }
+    void import_content(const std::string& name, const std::string& content) {
         const std::filesystem::path image = folder_.path() / "disk.raw";
-        std::ofstream(image) << "a disk of " << name;
+        std::ofstream(image) << content;
         std::filesystem::resize_file(image, disk_bytes);
         store::ImportOptions options;
         options.image = image;
@@ -119,6 +130,22 @@ TEST_F(OperationsTest, ACloneIsDescribedServedAndHasItsLine) {
     EXPECT_EQ(live_.online["web01"].mac, config::parse_mac("525400123401").value());
 }
 
+TEST_F(OperationsTest, ACloneCanBeToldItsIdentity) {
+    import_partitioned("disk");
+    const auto identity_of = [&](const char* name, const char* key, const char* with) {
+        return value("clone", {{"template", "disk"}, {"name", name}, {key, with}}).at("identity");
+    };
+    const json first = identity_of("a", "identity_seed", "rack 3, slot 7");
+    ASSERT_FALSE(first.empty());
+    EXPECT_NE(first.at(0).at("new"), first.at(0).at("old"));
+    EXPECT_EQ(identity_of("b", "identity_seed", "rack 3, slot 7"), first);
+    EXPECT_NE(identity_of("c", "identity_seed", "rack 3, slot 8"), first);
+    const json kept = identity_of("d", "identity", "keep");
+    EXPECT_EQ(kept.at(0).at("new"), first.at(0).at("old"));
+    EXPECT_NE(kept.at(0).at("kept_because"), "");
+    EXPECT_EQ(identity_of("e", "identity", "require").at(0).at("kept_because"), "");
+}
+
 TEST_F(OperationsTest, WithoutAMacAnyInitiatorIsAdmitted) {
     clone("web01");
     const json shown = value("show", {{"name", "web01"}});
@@ -163,6 +190,11 @@ TEST_F(OperationsTest, BadInputIsRefusedAndChangesNothing) {
     expect_error(ErrorCode::usage, "name", "clone", clone_web09("name", ""));
     expect_error(ErrorCode::usage, "name", "clone", clone_web09("name", 7));
     expect_error(ErrorCode::usage, "colour", "clone", clone_web09("colour", "red"));
+    expect_error(ErrorCode::usage, "auto, keep or", "clone", clone_web09("identity", "new"));
+    expect_error(ErrorCode::usage, "grow", "clone", clone_web09("grow", "perhaps"));
+    expect_error(ErrorCode::usage, "ROOT=", "clone", clone_web09("labels", {"ROOT"}));
+    expect_error(ErrorCode::usage, "ROOT=", "clone", clone_web09("uuids", {"=1234-ABCD"}));
+    expect_error(ErrorCode::not_found, "HOME", "clone", clone_web09("labels", {"HOME=x"}));
     expect_error(ErrorCode::usage, "mac-1", "rename", {{"name", "web01"}, {"to", "mac-1"}});
     expect_error(ErrorCode::exists, "web01", "rename", {{"name", "web01"}, {"to", "web01"}});
     expect_error(ErrorCode::in_use, "web01", "template rm", {{"template", "debian"}});
