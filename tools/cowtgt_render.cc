@@ -169,6 +169,10 @@ std::string render_instance(const json& instance) {
     result += field("initiator", initiator_text(instance));
     result += field("uuid", text(instance, "uuid"));
     result += field("created", text(instance, "created_at"));
+    if (!text(instance, "origin").empty()) result += field("origin", text(instance, "origin"));
+    if (!at(instance, "snapshots").empty()) {
+        result += field("snapshots", joined(at(instance, "snapshots"), ", "));
+    }
     for (const json& session : at(instance, "sessions")) {
         result +=
             field("session", text(session, "initiator") + " from " + text(session, "address") +
@@ -184,6 +188,17 @@ std::string render_clone(const json& instance) {
     result += fields("url", at(instance, "urls"));
     result += field("initiator", initiator_text(instance));
     return result + field("identity", identity_summary(at(instance, "identity")));
+}
+
+std::string render_snapshots(const json& snapshots) {
+    if (snapshots.empty()) return "no snapshots; make one with: cowtgt snapshot NAME\n";
+    std::vector<std::vector<std::string>> rows = {{"SNAPSHOT", "CREATED", "SIZE", "OWN", "CLONES"}};
+    for (const json& snapshot : snapshots) {
+        rows.push_back({text(snapshot, "ref"), text(snapshot, "created_at"),
+                        size(snapshot, "size_bytes"), size(snapshot, "allocated_bytes"),
+                        or_dash(joined(at(snapshot, "clones"), ","))});
+    }
+    return render_table(rows, {2, 3});
 }
 
 std::string render_templates(const json& templates) {

@@ -17,6 +17,7 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows,
 std::string render_instances(const nlohmann::json& instances);  ///< ls
 std::string render_instance(const nlohmann::json& instance);    ///< show
 std::string render_clone(const nlohmann::json& instance);
+std::string render_snapshots(const nlohmann::json& snapshots);
 std::string render_templates(const nlohmann::json& templates);  ///< template ls
 std::string render_template(const nlohmann::json& info);        ///< template show
 std::string render_import(const nlohmann::json& info);

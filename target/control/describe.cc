@@ -141,6 +141,8 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"block_size", info.block_size},
             {"uuid", to_string(info.uuid)},
             {"created_at", info.created_at},
+            {"snapshots", info.snapshots},
+            {"origin", info.origin},
             {"identity", describe_identity(info.identity, IdentityOf::instance)},
             {"sessions", describe_sessions(sessions)},
             {"damage", info.damage}};

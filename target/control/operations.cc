@@ -113,6 +113,13 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"rm", &Operations::remove},
     {"rename", &Operations::rename},
     {"reset", &Operations::reset},
+    {"snapshot", &Operations::snapshot},
+    {"snapshot ls", &Operations::snapshot_list},
+    {"snapshot rm", &Operations::snapshot_remove},
+    {"snapshot restore", &Operations::snapshot_restore},
+    {"resize", &Operations::resize},
+    {"commit", &Operations::commit},
+    {"template tag", &Operations::template_tag},
     {"template ls", &Operations::template_list},
     {"template show", &Operations::template_show},
     {"template rm", &Operations::template_remove},
@@ -258,7 +265,7 @@ Result<store::InstanceInfo> Operations::make_instance(const store::CloneOptions&
     auto noted =
         intent.write({Intent::Kind::clone, options.name, "", config::machine_line(machine)});
     if (!noted) return noted.error();
-    auto info = store_.clone(options);
+    auto info = clone_source(options);
     if (!info) {
         intent.clear();
         return info;

@@ -23,7 +23,8 @@
 ///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), mac (null),
 ///             size_bytes, allocated_bytes, block_size, uuid, created_at, damage,
 ///             identity [{where, kind, label, old, new, kept_because, note}],
-///             sessions [{initiator, address, isid, since}]
+///             sessions [{initiator, address, isid, since}], snapshots [label], origin
+///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name]
 namespace cowtgt::control {
 
 /// An export that has begun: as long as this exists its instance cannot be removed, renamed or
@@ -65,7 +66,8 @@ public:
     Result<nlohmann::json> reload();
 
     /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset",
-    /// "template ls", "template show", "template rm", "status". Arguments are an object of
+    /// "template ls", "template show", "template rm", "template tag",
+    /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status". Arguments are an object of
     /// strings and numbers; usage for an unknown command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
 
@@ -85,11 +87,20 @@ private:
     Result<nlohmann::json> remove(const nlohmann::json& arguments);
     Result<nlohmann::json> rename(const nlohmann::json& arguments);
     Result<nlohmann::json> reset(const nlohmann::json& arguments);
+    Result<nlohmann::json> snapshot(const nlohmann::json& arguments);
+    Result<nlohmann::json> snapshot_list(const nlohmann::json& arguments);
+    Result<nlohmann::json> snapshot_remove(const nlohmann::json& arguments);
+    Result<nlohmann::json> snapshot_restore(const nlohmann::json& arguments);
+    Result<nlohmann::json> resize(const nlohmann::json& arguments);
+    Result<nlohmann::json> commit(const nlohmann::json& arguments);
+    Result<nlohmann::json> template_tag(const nlohmann::json& arguments);
     Result<nlohmann::json> template_list(const nlohmann::json& arguments);
     Result<nlohmann::json> template_show(const nlohmann::json& arguments);
     Result<nlohmann::json> template_remove(const nlohmann::json& arguments);
     Result<nlohmann::json> status(const nlohmann::json& arguments);
 
+    /// Of a template where one fits the name, else of an instance's snapshot.
+    Result<store::InstanceInfo> clone_source(const store::CloneOptions& options);
     Result<store::InstanceInfo> make_instance(const store::CloneOptions& options,
                                               config::Machine machine);
     Result<void> stop_for_change(std::string_view name);
