@@ -29,6 +29,7 @@ Result<OfflineSite> take_over(const config::Config& config, std::unique_ptr<stor
     site.instances = std::make_unique<control::OfflineInstances>(*site.store);
     site.operations = std::make_unique<control::Operations>(config, *site.store,
                                                             std::move(*machines), *site.instances);
+    if (auto read = site.operations->read_secrets(); !read) return read.error();
     tell(site.operations->recover());
     return site;
 }

@@ -88,6 +88,7 @@ public:
         // Early: whoever boots at the same time as this host is told to wait, not that there is no
         // target.
         if (auto done = fleet_->listen(); !done) return done;
+        if (auto done = operations_->read_secrets(); !done) return done;
         for (const std::string& sentence : operations_->recover()) {
             spdlog::info("store: {}", sentence);
         }

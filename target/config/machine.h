@@ -5,8 +5,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cow-store/base/result.h"
+#include "target/address_range.h"
 
 namespace cowtgt::config {
 
@@ -25,10 +27,11 @@ std::string to_hyphen_string(const MacAddress& mac);
 
 /// One line of machines.toml: `web01 = "52:54:00:12:34:01 debian12@3 size=40G"`. A plain value.
 struct Machine {
-    std::string name;               ///< also hostname, target suffix and initiator suffix
-    std::optional<MacAddress> mac;  ///< absent: any initiator name is admitted
-    std::string template_ref;       ///< "debian12@3", empty when the line does not say
-    std::uint64_t size_bytes = 0;   ///< 0: as the template
+    std::string name;                ///< also hostname, target suffix and initiator suffix
+    std::optional<MacAddress> mac;   ///< absent: any initiator name is admitted
+    std::string template_ref;        ///< "debian12@3", empty when the line does not say
+    std::uint64_t size_bytes = 0;    ///< 0: as the template
+    std::vector<AddressRange> from;  ///< addresses that may log in; empty: any
     friend bool operator==(const Machine&, const Machine&) = default;
 };
 

@@ -50,6 +50,13 @@ Result<void> read_word(const Word& word, Machine& machine) {
         machine.size_bytes = *size;
         return {};
     }
+    if (word.text.starts_with("from=")) {
+        if (!machine.from.empty()) return Error{ErrorCode::failed, "from= is there twice"};
+        auto from = parse_from(word.text.substr(5));
+        if (!from) return from.error();
+        machine.from = std::move(*from);
+        return {};
+    }
     if (word.text.find('=') != std::string_view::npos) {
         return Error{ErrorCode::failed,
                      "unknown setting '" + std::string(word.text) + "'; the only one is size=SIZE"};
@@ -92,6 +99,15 @@ Result<Machine> read_entry(const TomlEntry& entry, std::string_view file) {
         }
     }
     return machine;
+}
+
+std::string text_of_ranges(const std::vector<AddressRange>& ranges) {
+    std::string text;
+    for (const AddressRange& range : ranges) {
+        if (!text.empty()) text += ',';
+        text += to_string(range);
+    }
+    return text;
 }
 
 bool is_bare_key_character(char c) {
@@ -204,6 +220,19 @@ Result<Machines> parse_machines(std::string_view text, std::string_view file) {
     return machines;
 }
 
+Result<std::vector<AddressRange>> parse_from(std::string_view text) {
+    std::vector<AddressRange> ranges;
+    if (text.empty() || text == "any") return ranges;
+    for (std::size_t at = 0; at <= text.size();) {
+        const std::size_t comma = std::min(text.find(',', at), text.size());
+        auto range = parse_address_range(text.substr(at, comma - at));
+        if (!range) return range.error();
+        ranges.push_back(*range);
+        at = comma + 1;
+    }
+    return ranges;
+}
+
 std::string machine_line(const Machine& machine) {
     std::string value;
     const auto add = [&value](const std::string& word) {
@@ -213,6 +242,7 @@ std::string machine_line(const Machine& machine) {
     if (machine.mac) add(to_string(*machine.mac));
     if (!machine.template_ref.empty()) add(machine.template_ref);
     if (machine.size_bytes != 0) add("size=" + exact_size(machine.size_bytes));
+    if (!machine.from.empty()) add("from=" + text_of_ranges(machine.from));
     return machine.name + " = \"" + value + "\"";
 }
 

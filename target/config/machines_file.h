@@ -18,6 +18,9 @@ using Machines = std::map<std::string, Machine, std::less<>>;  ///< by name
 /// is there twice is an error that names both lines.
 Result<Machines> parse_machines(std::string_view text, std::string_view file);
 
+/// "10.0.0.0/24,fd00::/64"; "any" and "" are no ranges.
+Result<std::vector<AddressRange>> parse_from(std::string_view text);
+
 /// The line of one machine, without a line break.
 std::string machine_line(const Machine& machine);
 

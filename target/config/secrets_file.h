@@ -44,6 +44,8 @@ std::string without_secret_line(std::string_view text, std::string_view name);
 /// Threads: one at a time.
 class SecretsFile {
 public:
+    /// Has no secrets before reload().
+    explicit SecretsFile(std::filesystem::path file) : path_(std::move(file)) {}
     static Result<SecretsFile> load(std::filesystem::path file);
 
     const Secrets& secrets() const { return secrets_; }
@@ -56,7 +58,6 @@ public:
     Result<void> remove(std::string_view name);
 
 private:
-    explicit SecretsFile(std::filesystem::path path) : path_(std::move(path)) {}
     Result<void> replace(std::string text);
 
     std::filesystem::path path_;

@@ -39,6 +39,13 @@ json describe_identity(const std::vector<store::IdentityItem>& items, IdentityOf
     return list;
 }
 
+json describe_ranges(const std::vector<AddressRange>& ranges) {
+    json result = json::array();
+    for (const AddressRange& range : ranges)
+        result.push_back(to_string(range));
+    return result;
+}
+
 json describe_sessions(const std::vector<SessionInfo>& sessions) {
     json list = json::array();
     for (const SessionInfo& session : sessions) {
@@ -144,6 +151,7 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"snapshots", info.snapshots},
             {"origin", info.origin},
             {"identity", describe_identity(info.identity, IdentityOf::instance)},
+            {"from", describe_ranges(machine.from)},
             {"sessions", describe_sessions(sessions)},
             {"damage", info.damage}};
 }

@@ -9,6 +9,7 @@
 #include "cow-store/base/result.h"
 #include "cow-store/store/store.h"
 #include "target/config/machine.h"
+#include "target/config/secrets_file.h"
 
 namespace cowtgt::control {
 
@@ -28,6 +29,9 @@ struct SessionInfo {
 class LiveInstances {
 public:
     virtual ~LiveInstances() = default;
+
+    /// Who has to authenticate at a login from now on; sessions stay.
+    virtual void set_secrets(const config::Secrets& secrets) = 0;
 
     /// The sessions to this instance now; empty when there is none or it is not served.
     virtual std::vector<SessionInfo> sessions(std::string_view name) const = 0;

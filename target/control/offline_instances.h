@@ -11,6 +11,7 @@ class OfflineInstances final : public LiveInstances {
 public:
     explicit OfflineInstances(store::Store& store) : store_(store) {}
 
+    void set_secrets(const config::Secrets&) override {}
     std::vector<SessionInfo> sessions(std::string_view name) const override;
     Result<void> take_offline(std::string_view name) override;
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;

@@ -97,6 +97,7 @@ Operations::Operations(config::Config config, store::Store& store, config::Machi
     : config_(std::move(config)),
       store_(store),
       machines_(std::move(machines)),
+      secrets_(config_.secrets_file),
       live_(live),
       busy_(std::make_shared<Busy>()) {}
 
@@ -113,6 +114,7 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"rm", &Operations::remove},
     {"rename", &Operations::rename},
     {"reset", &Operations::reset},
+    {"authenticate", &Operations::authenticate},
     {"snapshot", &Operations::snapshot},
     {"snapshot ls", &Operations::snapshot_list},
     {"snapshot rm", &Operations::snapshot_remove},
@@ -188,6 +190,7 @@ std::vector<Error> Operations::bring_all_online() {
 
 Result<json> Operations::reload() {
     if (auto loaded = machines_.reload(); !loaded) return loaded.error();
+    if (auto read = read_secrets(); !read) return read.error();
     auto instances = store_.instances();
     if (!instances) return instances.error();
     json changed = json::array();
@@ -344,6 +347,7 @@ Result<json> Operations::remove(const json& arguments) {
         return done.error();
     }
     if (auto edited = machines_.remove(*name); !edited) return edited.error();
+    if (auto edited = forget_secret(*name); !edited) return edited.error();
     intent.clear();
     return json{{"removed", *name}};
 }
@@ -362,6 +366,8 @@ Result<json> Operations::rename(const json& arguments) {
     if (auto stopped = stop_for_change(*from); !stopped) return stopped.error();
     const IntentFile intent(config_.store / intent_file_name);
     Result<void> done = intent.write({Intent::Kind::rename, *from, *to, ""});
+    // The secret first: at no moment may the instance be there without it.
+    if (done) done = copy_secret(*from, *to);
     if (done) done = store_.rename_instance(*from, *to);
     if (!done) {
         (void)serve(*from, "not renamed");  // as above: the first error is the news
@@ -369,6 +375,7 @@ Result<json> Operations::rename(const json& arguments) {
         return done.error();
     }
     if (auto edited = machines_.rename(*from, *to); !edited) return edited.error();
+    if (auto edited = forget_secret(*from); !edited) return edited.error();
     intent.clear();
     if (auto served = serve(*to, "renamed"); !served) return served.error();
     auto info = store_.find_instance(*to);
@@ -445,7 +452,10 @@ Result<json> Operations::status(const json& arguments) {
 }
 
 json Operations::describe(const store::InstanceInfo& info) const {
-    return describe_instance(info, machines_.find(info.name), config_, live_.sessions(info.name));
+    json result =
+        describe_instance(info, machines_.find(info.name), config_, live_.sessions(info.name));
+    result["chap"] = chap_user_of(info.name);
+    return result;
 }
 
 }  // namespace cowtgt::control

@@ -11,6 +11,7 @@
 #include "cow-store/store/store.h"
 #include "target/config/config.h"
 #include "target/config/machines_file.h"
+#include "target/config/secrets_file.h"
 #include "target/control/live_instances.h"
 
 /// The work of every admin command, in one place: the daemon runs it for requests from its socket,
@@ -20,7 +21,9 @@
 ///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
 ///             imported_at, source, uuid, instances [name], damage ("": none known),
 ///             identity [{where, kind, label, value, kept_because, note}]
-///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), mac (null),
+///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), from [range,
+///   [] is any],
+///             chap (user that must authenticate; null: nobody), mac (null),
 ///             size_bytes, allocated_bytes, block_size, uuid, created_at, damage,
 ///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}], snapshots [label], origin
@@ -60,15 +63,19 @@ public:
     /// machines.toml. Returns what could not be served; the others are.
     std::vector<Error> bring_all_online();
 
-    /// Takes in a machines.toml that was edited by hand (SIGHUP) and applies changed lines to the
-    /// instances that exist. On an error the old state stays in force. Returns an object:
-    /// changed [name], without_instance [name] (lines whose instance was never cloned).
+    /// Reads secrets.toml and tells those who serve: before anything is served, since a target
+    /// without its secret would be open to all. On an error the old secrets stay in force.
+    Result<void> read_secrets();
+
+    /// Takes in a machines.toml and a secrets.toml that were edited by hand (SIGHUP) and applies
+    /// changed lines to the instances that exist. On an error the old state stays in force. Returns
+    /// an object: changed [name], without_instance [name] (lines whose instance was never cloned).
     Result<nlohmann::json> reload();
 
     /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset",
     /// "template ls", "template show", "template rm", "template tag",
-    /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status". Arguments are an object of
-    /// strings and numbers; usage for an unknown command or argument.
+    /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status".
+    /// Arguments are an object of strings and numbers; usage for an unknown command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
 
     /// not_found when there is no such instance.
@@ -103,6 +110,13 @@ private:
     Result<store::InstanceInfo> clone_source(const store::CloneOptions& options);
     Result<store::InstanceInfo> make_instance(const store::CloneOptions& options,
                                               config::Machine machine);
+    /// `user` absent: no authentication. For discovery sessions the name is
+    /// config::discovery_entry.
+    Result<nlohmann::json> authenticate(const nlohmann::json& arguments);
+    nlohmann::json chap_user_of(std::string_view name) const;
+    Result<void> copy_secret(std::string_view from, std::string_view to);
+    Result<void> forget_secret(std::string_view name);
+
     Result<void> stop_for_change(std::string_view name);
     Result<void> bring_online(std::string_view name);
     /// bring_online, with an error that also says what did succeed before.
@@ -112,6 +126,7 @@ private:
     config::Config config_;
     store::Store& store_;
     config::MachinesFile machines_;
+    config::SecretsFile secrets_;
     config::Machines applied_;  ///< what live_ was last told, by instance
     LiveInstances& live_;
     std::shared_ptr<Busy> busy_;

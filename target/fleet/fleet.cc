@@ -16,6 +16,7 @@
 #include "cow-store/store/open_instance.h"
 #include "target/config/endpoint.h"
 #include "target/config/names.h"
+#include "target/net/chap_digest.h"
 
 namespace cowtgt::fleet {
 
@@ -205,6 +206,19 @@ Result<void> Fleet::take_in(const config::Machines& machines) {
     return {};
 }
 
+void Fleet::set_secrets(const config::Secrets& secrets) {
+    secrets_ = secrets;
+    publish_catalogue();
+}
+
+std::optional<iscsi::LoginDecision::Chap> Fleet::chap_of(std::string_view name) const {
+    const auto found = secrets_.find(name);
+    if (found == secrets_.end()) return std::nullopt;
+    const config::ChapSecrets& secrets = found->second;
+    return iscsi::LoginDecision::Chap{secrets.user, secrets.secret, secrets.mutual_user,
+                                      secrets.mutual_secret, &net::openssl_chap_digest()};
+}
+
 void Fleet::publish_catalogue() {
     std::vector<node::CatalogueEntry> entries;
     for (const auto& [instance, entry] : entries_) {
@@ -215,9 +229,12 @@ void Fleet::publish_catalogue() {
             line.mac_alias = config::mac_alias(config_.iqn_prefix, *entry.machine.mac);
             line.admitted_initiator = config::initiator_name(config_.iqn_prefix, instance);
         }
+        line.admitted_addresses = entry.machine.from;
+        line.chap = chap_of(instance);
         entries.push_back(std::move(line));
     }
-    const auto catalogue = std::make_shared<const node::Catalogue>(std::move(entries));
+    const auto catalogue = std::make_shared<const node::Catalogue>(
+        std::move(entries), chap_of(config::discovery_entry));
     for (const auto& ring : rings_) {
         ring->post([worker = ring.get(), catalogue] { worker->set_catalogue(catalogue); });
     }

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ public:
     /// closed, rings stop.
     void shut_down();
 
+    void set_secrets(const config::Secrets& secrets) override;
     std::vector<control::SessionInfo> sessions(std::string_view name) const override;
     Result<void> take_offline(std::string_view name) override;
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
@@ -75,6 +77,7 @@ private:
                                             const std::string& target_name) const;
     std::vector<node::SessionFacts> facts(const std::string& instance, const Entry& entry) const;
     void publish_catalogue();
+    std::optional<iscsi::LoginDecision::Chap> chap_of(std::string_view name) const;
     /// Runs on the control thread and waits for the result; not for the control thread itself.
     template <typename Function>
     auto on_control(Function function) -> decltype(function());
@@ -84,6 +87,7 @@ private:
     Executor executor_;
     std::vector<std::unique_ptr<net::RingWorker>> rings_;
     std::map<std::string, Entry, std::less<>> entries_;
+    config::Secrets secrets_;
     bool shutting_down_ = false;
 };
 

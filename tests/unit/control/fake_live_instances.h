@@ -13,6 +13,7 @@ namespace cowtgt::control {
 /// Serves nothing, but remembers what it was told.
 class FakeLiveInstances final : public LiveInstances {
 public:
+    void set_secrets(const config::Secrets& told) override { secrets = told; }
     std::vector<SessionInfo> sessions(std::string_view name) const override {
         const auto found = sessions_of.find(name);
         return found != sessions_of.end() ? found->second : std::vector<SessionInfo>();
@@ -50,6 +51,7 @@ public:
     std::map<std::string, config::Machine, std::less<>> online;
     std::map<std::string, std::vector<SessionInfo>, std::less<>> sessions_of;
     std::vector<std::string> paused;  ///< names, in the order of while_paused()
+    config::Secrets secrets;
     std::string unservable;
     std::map<std::uint64_t, std::string> content;  ///< by offset
     std::uint64_t content_bytes = 0;

@@ -28,6 +28,7 @@ protected:
     OperationsTest() {
         config_.file = folder_.path() / "cowtgt.toml";
         config_.machines_file = folder_.path() / "machines.toml";
+        config_.secrets_file = folder_.path() / "secrets.toml";
         config_.iqn_prefix = prefix;
         config_.store = folder_.path() / "store";
         config_.listen = {config::parse_endpoint("10.0.0.1:3260").value(),
@@ -146,6 +147,54 @@ TEST_F(OperationsTest, ACloneCanBeToldItsIdentity) {
     EXPECT_EQ(identity_of("e", "identity", "require").at(0).at("kept_because"), "");
 }
 
+TEST_F(OperationsTest, ASecretIsKeptAppliedRenamedAndRemovedWithItsInstance) {
+    clone("web01");
+    EXPECT_TRUE(value("show", {{"name", "web01"}}).at("chap").is_null());
+    const json answer =
+        value("authenticate", {{"name", "web01"}, {"user", "w"}, {"secret", "a long secret"}});
+    EXPECT_EQ(answer, (json{{"name", "web01"}, {"chap", "w"}}));
+    EXPECT_EQ(value("show", {{"name", "web01"}}).at("chap"), "w");
+    const config::ChapSecrets expected{"w", "a long secret", "", ""};
+    EXPECT_EQ(live_.secrets.at("web01"), expected);
+    value("rename", {{"name", "web01"}, {"to", "web02"}});
+    EXPECT_EQ(live_.secrets, (config::Secrets{{"web02", expected}}));
+    value("rm", {{"name", "web02"}});
+    EXPECT_TRUE(live_.secrets.empty());
+    clone("web02");
+    EXPECT_TRUE(value("show", {{"name", "web02"}}).at("chap").is_null());
+}
+
+TEST_F(OperationsTest, SecretsOfDiscoveryAndOfBothDirections) {
+    value("authenticate", {{"name", "_discovery"},
+                           {"user", "all"},
+                           {"secret", "a secret of all"},
+                           {"mutual_user", "we"},
+                           {"mutual_secret", "a secret of ours"}});
+    EXPECT_EQ(live_.secrets.at("_discovery").mutual_user, "we");
+    value("authenticate", {{"name", "_discovery"}});
+    EXPECT_TRUE(live_.secrets.empty());
+    expect_error(ErrorCode::not_found, "web09", "authenticate",
+                 {{"name", "web09"}, {"user", "w"}, {"secret", "a long secret"}});
+    clone("web01");
+    expect_error(ErrorCode::usage, "at least 12 bytes", "authenticate",
+                 {{"name", "web01"}, {"user", "w"}, {"secret", "short"}});
+    EXPECT_TRUE(live_.secrets.empty());
+}
+
+TEST_F(OperationsTest, ASecretWrittenByHandCountsAfterAReload) {
+    clone("web01");
+    {
+        std::ofstream out(config_.secrets_file);
+        out << "web01 = ['w', 'a long secret']\n";
+    }
+    std::filesystem::permissions(config_.secrets_file, std::filesystem::perms(0644));
+    EXPECT_FALSE(operations_->reload());
+    EXPECT_TRUE(live_.secrets.empty());
+    std::filesystem::permissions(config_.secrets_file, std::filesystem::perms(0600));
+    EXPECT_TRUE(operations_->reload());
+    EXPECT_EQ(live_.secrets.at("web01").user, "w");
+}
+
 TEST_F(OperationsTest, WithoutAMacAnyInitiatorIsAdmitted) {
     clone("web01");
     const json shown = value("show", {{"name", "web01"}});
@@ -235,6 +284,24 @@ TEST_F(OperationsTest, RenameResetAndRemoveFollowThrough) {
     EXPECT_FALSE(live_.online.contains("db1"));
     EXPECT_EQ(machines(), "web02 = \"debian@1\"\n");
     expect_error(ErrorCode::not_found, "db1", "show", {{"name", "db1"}});
+}
+
+TEST_F(OperationsTest, SetChangesTheLineAndWhatIsServed) {
+    clone("web01", "525400123401");
+    const json settings = {{"read-only", "yes"}, {"physical-block", "512"}};
+    EXPECT_EQ(value("set", {{"name", "web01"}, {"settings", settings}}).at("settings"),
+              (json{"physical-block=512", "read-only=yes"}));
+    EXPECT_EQ(machines(),
+              "web01 = \"52:54:00:12:34:01 debian@1 physical-block=512 read-only=yes\"\n");
+    EXPECT_TRUE(live_.online.at("web01").read_only);
+    EXPECT_EQ(live_.online.at("web01").physical_block, 512U);
+    value("set", {{"name", "web01"}, {"settings", {{"read-only", "no"}}}});
+    EXPECT_FALSE(live_.online.at("web01").read_only);
+    expect_error(ErrorCode::usage, "there are physical-block", "set",
+                 {{"name", "web01"}, {"settings", {{"colour", "blue"}}}});
+    expect_error(ErrorCode::usage, "name a setting", "set", {{"name", "web01"}});
+    expect_error(ErrorCode::not_found, "web02", "set",
+                 {{"name", "web02"}, {"settings", {{"read-only", "no"}}}});
 }
 
 TEST_F(OperationsTest, TemplatesAreListedShownAndRemovedByVersion) {
