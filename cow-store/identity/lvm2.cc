@@ -296,8 +296,8 @@ std::vector<Finding> findings_of(const std::string& where, const PhysicalVolume&
             found(where, kind, field.id, is_own ? "" : field.where.substr(name + 1)));
     }
     // The physical volume's own comes first, as with all other formats.
-    std::ranges::stable_partition(findings,
-                                  [](const Finding& one) { return one.kind == "fs-uuid"; });
+    std::stable_partition(findings.begin(), findings.end(),
+                          [](const Finding& one) { return one.kind == "fs-uuid"; });
     return findings;
 }
 
