@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "target/config/config.h"
 #include "target/control/protocol.h"
@@ -38,6 +39,7 @@ struct Words {
     std::string identity, identity_seed;
     std::vector<std::string> labels, uuids;  ///< FS=VALUE
     bool grow = false;
+    std::vector<std::string> settings;  ///< NAME=VALUE
     InitOptions init;
 };
 
@@ -213,10 +215,37 @@ void add_clone(CLI::App& app, Invocation& invocation, Words& words) {
         ->allow_extra_args(false);
 }
 
+/// {"read-only": "yes"}; a word without "=" gets an empty value, which no setting takes.
+json set_arguments(const Words& words) {
+    json settings = json::object();
+    for (const std::string& word : words.settings) {
+        const std::size_t equals = std::min(word.find('='), word.size());
+        settings[word.substr(0, equals)] = word.substr(std::min(equals + 1, word.size()));
+    }
+    return {{"name", words.name}, {"settings", std::move(settings)}};
+}
+
+void add_set(CLI::App& app, Invocation& invocation, Words& words) {
+    CLI::App* set = add_command(
+        app, invocation, "set", "change what initiators see of an instance's disk",
+        "Settings:\n  physical-block=512|4096  bytes, as READ CAPACITY(16) says (usual: 4096)\n"
+        "  removable=yes|no         a medium that can be ejected (usual: no)\n"
+        "  read-only=yes|no         writes are refused (usual: no)\n"
+        "  write-cache=on|off       off: every write is durable when it is answered (usual: on)\n"
+        "\nExample:\n  cowtgt set web01 read-only=yes\n\n"
+        "It counts at once, also for initiators that are logged in.",
+        asking("set", [&words] { return set_arguments(words); }), render_instance);
+    set->add_option("name", words.name, "name of the instance")->required()->type_name("NAME");
+    set->add_option("setting", words.settings, "what to change")
+        ->required()
+        ->type_name("SETTING=VALUE");
+}
+
 void add_instances(CLI::App& app, Invocation& invocation, Words& words) {
     const auto name_argument = [&words] { return json{{"name", words.name}}; };
     const auto nothing = [] { return json::object(); };
     add_clone(app, invocation, words);
+    add_set(app, invocation, words);
     add_command(app, invocation, "ls", "list the instances", "", asking("ls", nothing),
                 render_instances);
     CLI::App* show = add_command(app, invocation, "show", "all about one instance",

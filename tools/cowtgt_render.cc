@@ -167,6 +167,7 @@ std::string render_instance(const json& instance) {
     result += fields("url", at(instance, "urls"));
     result += field("mac", or_dash(text(instance, "mac")));
     result += field("initiator", initiator_text(instance));
+    result += fields("setting", at(instance, "settings"));
     result += field("uuid", text(instance, "uuid"));
     result += field("created", text(instance, "created_at"));
     if (!text(instance, "origin").empty()) result += field("origin", text(instance, "origin"));

@@ -1,5 +1,8 @@
 #include "target/config/machine.h"
 
+#include <algorithm>
+#include <array>
+
 #include "target/config/size.h"
 
 namespace cowtgt::config {
@@ -31,6 +34,44 @@ std::string join_hex(const MacAddress& mac, char separator) {
         if (!text.empty()) text += separator;
         text += digits[byte >> 4];
         text += digits[byte & 15];
+    }
+    return text;
+}
+
+/// A setting and its words; the first is what holds when nothing is said.
+struct SettingRow {
+    std::string_view name;
+    std::array<std::string_view, 3> words;  ///< the last may be empty: there are two
+    void (*take)(Machine& machine, std::size_t word);
+    std::size_t (*word_of)(const Machine& machine);
+};
+constexpr std::array settings = {
+    SettingRow{"physical-block",
+               {"", "512", "4096"},
+               [](Machine& m, std::size_t word) { m.physical_block = word == 1 ? 512 : 4096; },
+               [](const Machine& m) -> std::size_t {
+                   return m.physical_block == 0 ? 0 : m.physical_block == 512 ? 1 : 2;
+               }},
+    SettingRow{"removable",
+               {"no", "yes", ""},
+               [](Machine& m, std::size_t word) { m.removable = word == 1; },
+               [](const Machine& m) -> std::size_t { return m.removable ? 1 : 0; }},
+    SettingRow{"read-only",
+               {"no", "yes", ""},
+               [](Machine& m, std::size_t word) { m.read_only = word == 1; },
+               [](const Machine& m) -> std::size_t { return m.read_only ? 1 : 0; }},
+    SettingRow{"write-cache",
+               {"on", "off", ""},
+               [](Machine& m, std::size_t word) { m.write_cache = word == 0; },
+               [](const Machine& m) -> std::size_t { return m.write_cache ? 0 : 1; }},
+};
+
+std::string words_of(const SettingRow& row) {
+    std::string text;
+    for (const std::string_view word : row.words) {
+        if (word.empty()) continue;
+        if (!text.empty()) text += " or ";
+        text += word;
     }
     return text;
 }
@@ -75,6 +116,40 @@ std::string to_string(const MacAddress& mac) {
 }
 std::string to_hyphen_string(const MacAddress& mac) {
     return join_hex(mac, '-');
+}
+
+Result<void> change_setting(Machine& machine, std::string_view name, std::string_view value) {
+    const auto* row = std::find_if(settings.begin(), settings.end(),
+                                   [&](const SettingRow& known) { return known.name == name; });
+    if (row == settings.end()) {
+        return Error{ErrorCode::usage,
+                     "unknown setting '" + std::string(name) + "'; there are " + setting_names()};
+    }
+    const auto* word = std::find(row->words.begin(), row->words.end(), value);
+    if (value.empty() || word == row->words.end()) {
+        return Error{ErrorCode::usage, std::string(name) + " is " + words_of(*row) + ", not '" +
+                                           std::string(value) + "'"};
+    }
+    row->take(machine, static_cast<std::size_t>(word - row->words.begin()));
+    return {};
+}
+
+std::vector<std::string> setting_words(const Machine& machine) {
+    std::vector<std::string> words;
+    for (const SettingRow& row : settings) {
+        const std::size_t word = row.word_of(machine);
+        if (word != 0) words.push_back(std::string(row.name) + "=" + std::string(row.words[word]));
+    }
+    return words;
+}
+
+std::string setting_names() {
+    std::string names;
+    for (const SettingRow& row : settings) {
+        if (!names.empty()) names += ", ";
+        names += row.name;
+    }
+    return names;
 }
 
 }  // namespace cowtgt::config

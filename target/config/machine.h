@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "cow-store/base/result.h"
-#include "target/address_range.h"
 
 namespace cowtgt::config {
 
@@ -27,12 +26,24 @@ std::string to_hyphen_string(const MacAddress& mac);
 
 /// One line of machines.toml: `web01 = "52:54:00:12:34:01 debian12@3 size=40G"`. A plain value.
 struct Machine {
-    std::string name;                ///< also hostname, target suffix and initiator suffix
-    std::optional<MacAddress> mac;   ///< absent: any initiator name is admitted
-    std::string template_ref;        ///< "debian12@3", empty when the line does not say
-    std::uint64_t size_bytes = 0;    ///< 0: as the template
-    std::vector<AddressRange> from;  ///< addresses that may log in; empty: any
+    std::string name;               ///< also hostname, target suffix and initiator suffix
+    std::optional<MacAddress> mac;  ///< absent: any initiator name is admitted
+    std::string template_ref;       ///< "debian12@3", empty when the line does not say
+    std::uint64_t size_bytes = 0;   ///< 0: as the template
+    // What initiators see of the unit:
+    std::uint32_t physical_block = 0;  ///< bytes; 0: as the disk has it
+    bool removable = false;
+    bool read_only = false;
+    bool write_cache = true;
     friend bool operator==(const Machine&, const Machine&) = default;
 };
+
+/// One setting by its name in machines.toml and in `cowtgt set`: physical-block=512|4096,
+/// removable=yes|no, read-only=yes|no, write-cache=on|off. A usage error for anything else.
+Result<void> change_setting(Machine& machine, std::string_view name, std::string_view value);
+/// The settings that are not as they are without being named: "read-only=yes", ...
+std::vector<std::string> setting_words(const Machine& machine);
+/// "physical-block, removable, read-only, write-cache"
+std::string setting_names();
 
 }  // namespace cowtgt::config

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 
 #include "cow-store/store/store.h"
 #include "target/config/size.h"
@@ -12,7 +13,7 @@ namespace cowtgt::config {
 namespace {
 
 constexpr std::string_view what_a_line_is =
-    "write name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE]\"";
+    "write name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE] [SETTING=VALUE]\"";
 
 /// One word of a machine's value and where it begins in it.
 struct Word {
@@ -41,7 +42,15 @@ bool looks_like_mac(std::string_view word) {
     return word.find(':') != std::string_view::npos || parse_mac(word).has_value();
 }
 
-Result<void> read_word(const Word& word, Machine& machine) {
+/// Whether a setting of this name is among the words.
+bool name_is_there(std::string_view name, std::span<const Word> words) {
+    return std::any_of(words.begin(), words.end(), [&](const Word& word) {
+        return word.text.starts_with(name) && word.text.substr(name.size()).starts_with('=');
+    });
+}
+
+/// `before`: the words that stand before this one.
+Result<void> read_word(const Word& word, std::span<const Word> before, Machine& machine) {
     if (word.text.starts_with("size=")) {
         if (machine.size_bytes != 0) return Error{ErrorCode::failed, "size= is there twice"};
         auto size = parse_size(word.text.substr(5));
@@ -50,16 +59,12 @@ Result<void> read_word(const Word& word, Machine& machine) {
         machine.size_bytes = *size;
         return {};
     }
-    if (word.text.starts_with("from=")) {
-        if (!machine.from.empty()) return Error{ErrorCode::failed, "from= is there twice"};
-        auto from = parse_from(word.text.substr(5));
-        if (!from) return from.error();
-        machine.from = std::move(*from);
-        return {};
-    }
-    if (word.text.find('=') != std::string_view::npos) {
-        return Error{ErrorCode::failed,
-                     "unknown setting '" + std::string(word.text) + "'; the only one is size=SIZE"};
+    if (const std::size_t equals = word.text.find('='); equals != std::string_view::npos) {
+        const std::string_view name = word.text.substr(0, equals);
+        if (name_is_there(name, before)) {
+            return Error{ErrorCode::failed, std::string(name) + "= is there twice"};
+        }
+        return change_setting(machine, name, word.text.substr(equals + 1));
     }
     if (looks_like_mac(word.text) && machine.template_ref.empty()) {
         if (machine.mac) return Error{ErrorCode::failed, "a machine has one MAC address"};
@@ -93,21 +98,13 @@ Result<Machine> read_entry(const TomlEntry& entry, std::string_view file) {
         return error_at(file, entry.key_place,
                         "a machine has one line, without escapes; " + std::string(what_a_line_is));
     }
-    for (const Word& word : words_of(value->text)) {
-        if (auto read = read_word(word, machine); !read) {
-            return error_at(file, place_in(*value, word.offset), read.error().message);
+    const std::vector<Word> words = words_of(value->text);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (auto read = read_word(words[i], std::span(words).first(i), machine); !read) {
+            return error_at(file, place_in(*value, words[i].offset), read.error().message);
         }
     }
     return machine;
-}
-
-std::string text_of_ranges(const std::vector<AddressRange>& ranges) {
-    std::string text;
-    for (const AddressRange& range : ranges) {
-        if (!text.empty()) text += ',';
-        text += to_string(range);
-    }
-    return text;
 }
 
 bool is_bare_key_character(char c) {
@@ -220,19 +217,6 @@ Result<Machines> parse_machines(std::string_view text, std::string_view file) {
     return machines;
 }
 
-Result<std::vector<AddressRange>> parse_from(std::string_view text) {
-    std::vector<AddressRange> ranges;
-    if (text.empty() || text == "any") return ranges;
-    for (std::size_t at = 0; at <= text.size();) {
-        const std::size_t comma = std::min(text.find(',', at), text.size());
-        auto range = parse_address_range(text.substr(at, comma - at));
-        if (!range) return range.error();
-        ranges.push_back(*range);
-        at = comma + 1;
-    }
-    return ranges;
-}
-
 std::string machine_line(const Machine& machine) {
     std::string value;
     const auto add = [&value](const std::string& word) {
@@ -242,7 +226,9 @@ std::string machine_line(const Machine& machine) {
     if (machine.mac) add(to_string(*machine.mac));
     if (!machine.template_ref.empty()) add(machine.template_ref);
     if (machine.size_bytes != 0) add("size=" + exact_size(machine.size_bytes));
-    if (!machine.from.empty()) add("from=" + text_of_ranges(machine.from));
+    for (const std::string& word : setting_words(machine)) {
+        add(word);
+    }
     return machine.name + " = \"" + value + "\"";
 }
 

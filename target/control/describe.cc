@@ -146,6 +146,7 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"size_bytes", info.size_bytes},
             {"allocated_bytes", info.allocated_bytes},
             {"block_size", info.block_size},
+            {"settings", config::setting_words(machine)},
             {"uuid", to_string(info.uuid)},
             {"created_at", info.created_at},
             {"snapshots", info.snapshots},

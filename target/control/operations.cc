@@ -114,6 +114,7 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"rm", &Operations::remove},
     {"rename", &Operations::rename},
     {"reset", &Operations::reset},
+    {"set", &Operations::set},
     {"authenticate", &Operations::authenticate},
     {"snapshot", &Operations::snapshot},
     {"snapshot ls", &Operations::snapshot_list},
@@ -393,6 +394,36 @@ Result<json> Operations::reset(const json& arguments) {
     if (!served) return served.error();
     auto info = store_.find_instance(*name);
     if (!info) return info.error();
+    return describe(*info);
+}
+
+Result<json> Operations::set(const json& arguments) {
+    if (auto known = only_arguments(arguments, {"name", "settings"}); !known) return known.error();
+    auto name = text_argument(arguments, "name");
+    if (!name) return name.error();
+    const auto settings = arguments.find("settings");
+    if (settings == arguments.end() || !settings->is_object() || settings->empty()) {
+        return Error{ErrorCode::usage,
+                     "name a setting and its value; there are " + config::setting_names()};
+    }
+    auto info = store_.find_instance(*name);
+    if (!info) return info.error();
+    if (auto current = machines_.reload(); !current) return current.error();
+    config::Machine machine = machines_.find(*name);
+    for (const auto& [setting, value] : settings->items()) {
+        auto text = text_argument(*settings, setting.c_str());
+        if (!text) return text.error();
+        if (auto changed = config::change_setting(machine, setting, *text); !changed) {
+            return changed.error();
+        }
+    }
+    if (machine.physical_block != 0 && machine.physical_block < info->block_size) {
+        return Error{ErrorCode::usage, *name + " has blocks of " +
+                                           std::to_string(info->block_size) +
+                                           " bytes; its physical blocks cannot be smaller"};
+    }
+    if (auto edited = machines_.put(machine); !edited) return edited.error();
+    if (auto served = serve(*name, "changed"); !served) return served.error();
     return describe(*info);
 }
 

@@ -25,6 +25,7 @@
 ///   [] is any],
 ///             chap (user that must authenticate; null: nobody), mac (null),
 ///             size_bytes, allocated_bytes, block_size, uuid, created_at, damage,
+///             settings [NAME=VALUE, where not as usual],
 ///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}], snapshots [label], origin
 ///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name]
@@ -72,7 +73,7 @@ public:
     /// an object: changed [name], without_instance [name] (lines whose instance was never cloned).
     Result<nlohmann::json> reload();
 
-    /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset",
+    /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset", "set",
     /// "template ls", "template show", "template rm", "template tag",
     /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status".
     /// Arguments are an object of strings and numbers; usage for an unknown command or argument.
@@ -94,6 +95,7 @@ private:
     Result<nlohmann::json> remove(const nlohmann::json& arguments);
     Result<nlohmann::json> rename(const nlohmann::json& arguments);
     Result<nlohmann::json> reset(const nlohmann::json& arguments);
+    Result<nlohmann::json> set(const nlohmann::json& arguments);
     Result<nlohmann::json> snapshot(const nlohmann::json& arguments);
     Result<nlohmann::json> snapshot_list(const nlohmann::json& arguments);
     Result<nlohmann::json> snapshot_remove(const nlohmann::json& arguments);

@@ -13,9 +13,11 @@
 #include <optional>
 #include <thread>
 
+#include "cow-store/store/layout.h"
 #include "cow-store/store/open_instance.h"
 #include "target/config/endpoint.h"
 #include "target/config/names.h"
+#include "target/config/text_file.h"
 #include "target/net/chap_digest.h"
 
 namespace cowtgt::fleet {
@@ -23,6 +25,8 @@ namespace cowtgt::fleet {
 namespace {
 
 constexpr std::uint64_t read_chunk_bytes = 1U << 20;
+/// In the instance's folder.
+constexpr const char* unit_state_file = "unit.state";
 constexpr std::uint16_t drain_seconds = 3;
 
 /// Of all names and serial numbers that cowtgt derives (made once, at random).
@@ -146,7 +150,10 @@ Result<void> read_through(net::RingWorker& ring, const std::string& instance, st
 }  // namespace
 
 Fleet::Fleet(store::Store& store, const config::Config& config, Executor executor)
-    : store_(store), config_(config), executor_(std::move(executor)) {}
+    : store_(store),
+      config_(config),
+      executor_(std::move(executor)),
+      keeper_(std::make_unique<StateKeeper>()) {}
 
 Fleet::~Fleet() = default;
 
@@ -251,9 +258,8 @@ net::RingWorker& Fleet::least_loaded_ring() {
     return *rings_[static_cast<std::size_t>(least - open_count.begin())];
 }
 
-scsi::LogicalUnitConfig Fleet::logical_unit_of(const std::string& instance,
-                                               const Geometry& geometry,
-                                               const std::string& target_name) const {
+scsi::LogicalUnitConfig Fleet::logical_unit_of(const std::string& instance, const Entry& entry,
+                                               const Geometry& geometry) const {
     const Uuid id = make_name_uuid(name_space, config_.iqn_prefix + ":" + instance);
     scsi::LogicalUnitConfig unit;
     unit.geometry = geometry;
@@ -262,8 +268,36 @@ scsi::LogicalUnitConfig Fleet::logical_unit_of(const std::string& instance,
     // NAA 6h, then a 24-bit company id with the "locally administered" bit (nobody owns it).
     unit.naa[0] = static_cast<std::uint8_t>(0x60 | (unit.naa[0] & 0x0f));
     unit.naa[1] |= 0x20;
-    unit.target_port_name = target_name + ",t,0x0001";
+    unit.target_port_name = config::target_name(config_.iqn_prefix, instance) + ",t,0x0001";
+    unit.physical_block_size = entry.machine.physical_block;
+    unit.removable = entry.machine.removable;
+    unit.read_only = entry.machine.read_only;
+    unit.write_cache = entry.machine.write_cache;
     return unit;
+}
+
+void Fleet::keep_state(const std::string& instance, net::RingWorker& ring,
+                       node::Target::Config& target) {
+    const std::filesystem::path file =
+        store::Layout{config_.store}.instance(instance) / unit_state_file;
+    target.logical_unit.keeps_state = true;
+    auto text = config::read_text_file(file);
+    if (text && scsi::LogicalUnit::is_kept_state(*text)) {
+        target.logical_unit.kept_state = std::move(*text);
+    } else if (text || text.error().code != ErrorCode::not_found) {
+        spdlog::error("unit state not understood, reservations are lost instance={} file={}",
+                      instance, file.string());
+    }
+    target.keep = [this, file, &ring](std::string state, std::function<void(BlockOutcome)> kept) {
+        keeper_->keep(file, std::move(state), [&ring, kept](const Result<void>& stored) {
+            BlockOutcome outcome;
+            if (!stored) {
+                spdlog::error("unit state not kept reason=\"{}\"", stored.error().message);
+                outcome.status = BlockStatus::io_error;
+            }
+            ring.post([kept, outcome] { kept(outcome); });
+        });
+    };
 }
 
 Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& entry) {
@@ -294,12 +328,15 @@ Result<void> Fleet::open(const std::string& instance, Entry& entry) {
     Geometry geometry;
     geometry.block_size = summary.block_size;
     geometry.block_count = {summary.virtual_size / summary.block_size};
-    const std::string target_name = config::target_name(config_.iqn_prefix, instance);
+    node::Target::Config target{config::target_name(config_.iqn_prefix, instance),
+                                logical_unit_of(instance, entry, geometry),
+                                {}};
+    keep_state(instance, ring, target);
 
     // A shared_ptr only because a std::function must be copyable.
     auto moving = std::make_shared<net::TargetParts>(net::TargetParts{
         instance,
-        {target_name, logical_unit_of(instance, geometry, target_name)},
+        std::move(target),
         std::move(*volume),
     });
     entry.ring = &ring;
@@ -447,6 +484,7 @@ void Fleet::shut_down() {
     for (std::future<void>& closed : closing) {
         closed.wait();
     }
+    keeper_.reset();
     rings_.clear();
 }
 
@@ -494,8 +532,15 @@ Result<void> Fleet::take_offline(std::string_view name) {
 
 Result<void> Fleet::bring_online(std::string_view name, const config::Machine& machine) {
     const auto [at, is_new] = entries_.try_emplace(std::string(name));
-    if (!is_new && at->second.machine == machine) return {};
-    at->second.machine = machine;
+    Entry& entry = at->second;
+    if (!is_new && entry.machine == machine) return {};
+    entry.machine = machine;
+    if (entry.ring != nullptr) {
+        // What a unit may change while it is used; the geometry is not looked at.
+        entry.ring->post(
+            [ring = entry.ring, instance = at->first,
+             unit = logical_unit_of(at->first, entry, {})] { ring->reconfigure(instance, unit); });
+    }
     publish_catalogue();
     return {};
 }

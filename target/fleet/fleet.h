@@ -13,6 +13,7 @@
 #include "target/config/machine.h"
 #include "target/config/machines_file.h"
 #include "target/control/live_instances.h"
+#include "target/fleet/state_keeper.h"
 #include "target/net/ring_worker.h"
 
 namespace cowtgt::fleet {
@@ -73,8 +74,11 @@ private:
     BlockOutcome close(const std::string& instance, Entry& entry);
     void drain();
     net::RingWorker& least_loaded_ring();
-    scsi::LogicalUnitConfig logical_unit_of(const std::string& instance, const Geometry& geometry,
-                                            const std::string& target_name) const;
+    scsi::LogicalUnitConfig logical_unit_of(const std::string& instance, const Entry& entry,
+                                            const Geometry& geometry) const;
+    /// Lets the unit's state survive a restart, and takes in what did.
+    void keep_state(const std::string& instance, net::RingWorker& ring,
+                    node::Target::Config& target);
     std::vector<node::SessionFacts> facts(const std::string& instance, const Entry& entry) const;
     void publish_catalogue();
     std::optional<iscsi::LoginDecision::Chap> chap_of(std::string_view name) const;
@@ -86,6 +90,7 @@ private:
     const config::Config& config_;
     Executor executor_;
     std::vector<std::unique_ptr<net::RingWorker>> rings_;
+    std::unique_ptr<StateKeeper> keeper_;  ///< ends before the rings, to which it posts
     std::map<std::string, Entry, std::less<>> entries_;
     config::Secrets secrets_;
     bool shutting_down_ = false;

@@ -295,6 +295,11 @@ std::vector<node::SessionFacts> RingWorker::sessions(const std::string& instance
                                    : found->second->target.sessions();
 }
 
+void RingWorker::reconfigure(const std::string& instance, const scsi::LogicalUnitConfig& config) {
+    const auto found = targets_.find(instance);
+    if (found != targets_.end()) found->second->target.reconfigure(config);
+}
+
 bool RingWorker::read(const std::string& instance, BlockRequest& request) {
     const auto found = targets_.find(instance);
     if (found == targets_.end() || found->second->closing) return false;
@@ -305,6 +310,7 @@ bool RingWorker::read(const std::string& instance, BlockRequest& request) {
 
 void RingWorker::end_sessions(Served& served) {
     served.closing = true;
+    served.target.stop_background_work();
     for (const auto& [id, driver] : connections_) {
         if (driver->instance() == served.instance) driver->drop("the target goes offline");
     }
@@ -395,7 +401,9 @@ void RingWorker::tick() {
         driver->tick();
     }
     for (const auto& [instance, served] : targets_) {
-        if (served->target.session_count() != 0) served->last_used = ticks_;
+        const bool in_use =
+            served->target.session_count() != 0 || served->target.has_background_work();
+        if (in_use) served->last_used = ticks_;
         const bool unused = ticks_ - served->last_used >= options_.limits.unused_target_seconds;
         if (unused && !served->closing && !served->unused_reported) {
             served->unused_reported = true;

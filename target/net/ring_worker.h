@@ -117,6 +117,8 @@ public:
     void abandon_target(const std::string& instance, std::function<void(BlockOutcome)> closed);
     bool serves(const std::string& instance) const { return targets_.contains(instance); }
     std::vector<node::SessionFacts> sessions(const std::string& instance) const;
+    /// What an operator changed about the unit; nothing to do when it is not served.
+    void reconfigure(const std::string& instance, const scsi::LogicalUnitConfig& config);
     std::size_t connection_count() const { return connections_.size(); }
     /// Reads from a served instance beside its sessions; `done` on this thread. False: not served.
     bool read(const std::string& instance, BlockRequest& request);

@@ -59,7 +59,7 @@ TEST(MachineLine, ErrorsHaveThePlaceOfTheWord) {
     expect_error("web01 = 'debian12 size=40X'", "1:19", "40X");
     expect_error("web01 = 'debian12 size=0'", "1:19", "size 0");
     expect_error("web01 = 'size=1G size=2G'", "1:18", "twice");
-    expect_error("web01 = 'debian12 quota=1G'", "1:19", "quota=1G");
+    expect_error("web01 = 'debian12 quota=1G'", "1:19", "unknown setting 'quota'");
     expect_error("web01 = '52:54:00:12:34'", "1:10", "MAC");
     expect_error("web01 = '525400123401 525400123402'", "1:23", "one MAC");
     expect_error("web01 = 'debian12 ubuntu24'", "1:19", "too many");
@@ -219,6 +219,37 @@ TEST_F(MachinesOnDisk, ModeAndSymbolicLinkStay) {
     EXPECT_EQ(fs::status(real).permissions() & fs::perms::mask,
               fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
     EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 2);
+}
+
+TEST(MachineSettings, AreWordsOfALineWhereTheyAreNotAsUsual) {
+    const std::string line =
+        "web01 = \"debian12@3 physical-block=512 removable=yes read-only=yes write-cache=off\"";
+    const Machine machine = machine_of(line);
+    EXPECT_EQ(machine.physical_block, 512U);
+    EXPECT_TRUE(machine.removable);
+    EXPECT_TRUE(machine.read_only);
+    EXPECT_FALSE(machine.write_cache);
+    EXPECT_EQ(machine_line(machine), line);
+    EXPECT_EQ(machine_line(machine_of("web01 = 'removable=no write-cache=on'")), "web01 = \"\"");
+}
+
+TEST(MachineSettings, OtherNamesAndWordsAreRefused) {
+    Machine machine;
+    for (const auto& [name, value] :
+         std::vector<std::pair<std::string, std::string>>{{"physical-block", "1024"},
+                                                          {"physical-block", ""},
+                                                          {"removable", "on"},
+                                                          {"read-only", "YES"},
+                                                          {"write-cache", "yes"},
+                                                          {"", "yes"},
+                                                          {"colour", "blue"}}) {
+        const auto changed = change_setting(machine, name, value);
+        ASSERT_FALSE(changed) << name << '=' << value;
+        EXPECT_EQ(changed.error().code, ErrorCode::usage);
+        EXPECT_EQ(machine, Machine{});
+    }
+    expect_error("web01 = 'debian12 colour=blue'", "1:19", "physical-block, removable");
+    expect_error("web01 = 'read-only=yes read-only=no'", "1:24", "twice");
 }
 
 }  // namespace
