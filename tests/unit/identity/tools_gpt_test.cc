@@ -48,7 +48,7 @@ TEST(RealGpt, DiskWithEspAndExt4) {
     ASSERT_EQ(recipe.structures.size(), 3U);
     EXPECT_EQ(recipe.structures[0].where, "gpt");
     EXPECT_EQ(recipe.structures[1].where, "FAT on partition 1");
-    EXPECT_EQ(recipe.structures[1].kept_because, "FAT is not supported yet");
+    EXPECT_EQ(recipe.structures[1].kept_because, "");
     EXPECT_EQ(recipe.structures[2].where, "ext4 on partition 2");
 
     const fs::path clone = folder.file("clone");
@@ -68,6 +68,9 @@ TEST(RealGpt, DiskWithEspAndExt4) {
     EXPECT_NE(info.find("Partition name: 'root'"), std::string::npos) << info;
     EXPECT_EQ(blkid(clone, "UUID", "-O $((67584*512))"),
               find(findings, "ext4 on partition 2")->new_value);
+
+    EXPECT_EQ(blkid(clone, "UUID", "-O $((2048*512))"),
+              find(findings, "FAT on partition 1")->new_value);
 
     const fs::path root = folder.file("root");
     run_tool("dd bs=1M iflag=skip_bytes conv=sparse skip=$((67584*512)) if=" + clone.string() +
@@ -120,7 +123,7 @@ TEST(RealGpt, TwoHundredClonesShareNothing) {
             if (finding.kept_because.empty()) values.insert(finding.new_value);
         }
     }
-    EXPECT_EQ(values.size(), 200U * 4);  // the disk, two partitions, one file system
+    EXPECT_EQ(values.size(), 200U * 5);  // the disk, two partitions, two file systems
 }
 
 /// One used entry of a boot record at byte `record`.
