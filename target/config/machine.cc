@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "target/config/machines_file.h"
 #include "target/config/size.h"
 
 namespace cowtgt::config {
@@ -119,6 +120,12 @@ std::string to_hyphen_string(const MacAddress& mac) {
 }
 
 Result<void> change_setting(Machine& machine, std::string_view name, std::string_view value) {
+    if (name == "from") {
+        auto from = parse_from(value);
+        if (!from) return from.error();
+        machine.from = std::move(*from);
+        return {};
+    }
     const auto* row = std::find_if(settings.begin(), settings.end(),
                                    [&](const SettingRow& known) { return known.name == name; });
     if (row == settings.end()) {
@@ -149,7 +156,7 @@ std::string setting_names() {
         if (!names.empty()) names += ", ";
         names += row.name;
     }
-    return names;
+    return names + ", from";
 }
 
 }  // namespace cowtgt::config

@@ -59,6 +59,13 @@ Result<void> read_word(const Word& word, std::span<const Word> before, Machine& 
         machine.size_bytes = *size;
         return {};
     }
+    if (word.text.starts_with("from=")) {
+        if (!machine.from.empty()) return Error{ErrorCode::failed, "from= is there twice"};
+        auto from = parse_from(word.text.substr(5));
+        if (!from) return from.error();
+        machine.from = std::move(*from);
+        return {};
+    }
     if (const std::size_t equals = word.text.find('='); equals != std::string_view::npos) {
         const std::string_view name = word.text.substr(0, equals);
         if (name_is_there(name, before)) {
@@ -105,6 +112,15 @@ Result<Machine> read_entry(const TomlEntry& entry, std::string_view file) {
         }
     }
     return machine;
+}
+
+std::string text_of_ranges(const std::vector<AddressRange>& ranges) {
+    std::string text;
+    for (const AddressRange& range : ranges) {
+        if (!text.empty()) text += ',';
+        text += to_string(range);
+    }
+    return text;
 }
 
 bool is_bare_key_character(char c) {
@@ -217,6 +233,19 @@ Result<Machines> parse_machines(std::string_view text, std::string_view file) {
     return machines;
 }
 
+Result<std::vector<AddressRange>> parse_from(std::string_view text) {
+    std::vector<AddressRange> ranges;
+    if (text.empty() || text == "any") return ranges;
+    for (std::size_t at = 0; at <= text.size();) {
+        const std::size_t comma = std::min(text.find(',', at), text.size());
+        auto range = parse_address_range(text.substr(at, comma - at));
+        if (!range) return range.error();
+        ranges.push_back(*range);
+        at = comma + 1;
+    }
+    return ranges;
+}
+
 std::string machine_line(const Machine& machine) {
     std::string value;
     const auto add = [&value](const std::string& word) {
@@ -226,6 +255,7 @@ std::string machine_line(const Machine& machine) {
     if (machine.mac) add(to_string(*machine.mac));
     if (!machine.template_ref.empty()) add(machine.template_ref);
     if (machine.size_bytes != 0) add("size=" + exact_size(machine.size_bytes));
+    if (!machine.from.empty()) add("from=" + text_of_ranges(machine.from));
     for (const std::string& word : setting_words(machine)) {
         add(word);
     }

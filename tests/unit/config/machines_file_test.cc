@@ -51,6 +51,17 @@ TEST(MachineLine, EveryPartMayBeLeftOut) {
     EXPECT_EQ(machine_of("web01 = ''").name, "web01");
 }
 
+TEST(MachineLine, AddressRangesAreKept) {
+    const Machine machine = machine_of("web01 = 'debian12 from=10.0.0.0/24,fd00::/64'");
+    ASSERT_EQ(machine.from.size(), 2U);
+    EXPECT_EQ(to_string(machine.from[1]), "fd00::/64");
+    EXPECT_EQ(machine_line(machine), "web01 = \"debian12 from=10.0.0.0/24,fd00::/64\"");
+    EXPECT_TRUE(machine_of("web01 = 'debian12 from=any'").from.empty());
+    expect_error("web01 = 'debian12 from=10.0.0.1/24'", "1:19", "did you mean 10.0.0.0/24?");
+    expect_error("web01 = 'from=10.0.0.1 from=10.0.0.2'", "1:24", "twice");
+    expect_error("web01 = 'from=10.0.0.1,'", "1:10", "no address range");
+}
+
 TEST(MachineLine, ErrorsHaveThePlaceOfTheWord) {
     expect_error("\nWeb01 = ''", "2:1", "'Web01'");
     expect_error("mac-1 = ''", "1:1", "mac-");
