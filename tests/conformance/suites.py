@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Runs suites of iscsi-test-cu and counts honestly: a skipped test is not a passed one.
 
-    suites.py URL FOLDER [SUITE...]
+    suites.py FOLDER --setup TARGET,NAME,URL,URL2[,SUITE...] ... [SUITE...]
 
-The tool calls a test that printed [SKIPPED] "passed", and goes on for ever when the target drops
-the connection; so its text is read here and each run has a limit. Exits 0 if nothing failed and
-nothing was skipped but the tests named below.
+A setup is one unit of a target, with a second path to it or nothing, and the suites that it is for
+(usually all; with a minus sign: all but these). A test counts as passed by a target if it passes in one of its setups and fails in
+none. The tool calls a test that printed [SKIPPED] "passed", and goes on for ever when the target
+drops the connection; so its text is read here and each run has a limit. Exits 0 if the first target
+passes everything but the tests named below.
 """
 
 import fnmatch
@@ -14,12 +16,10 @@ import re
 import subprocess
 import sys
 
-SUITES = ["Read*", "Write*", "Inquiry", "TestUnitReady", "ModeSense6", "Unmap", "iSCSIcmdsn",
-          "iSCSIResiduals", "iSCSITMF"]
-
-# Tests that one writable disk cannot be asked for, each with the reason.
+# Tests that one unit cannot be asked for, each with the reason; the whole run asks another one.
 MAY_SKIP = {
     "ReadOnly.ReadOnlySBC": "wants a write-protected unit; every other suite wants to write",
+    "CompareAndWrite.InvalidDataOutSize": "wants a physical block of several logical ones",
 }
 
 # Tests of which one assertion is about the tool itself: if it is the only one that failed and the
@@ -32,7 +32,7 @@ TOOL_FAULTS = {
 
 # Suites whose tests disturb each other: the first one ends the session that the next would use.
 ONE_BY_ONE = {"iSCSITMF"}
-SECONDS_PER_RUN = 90
+SECONDS_PER_RUN = 240  # a suite that sanitizes the unit takes two minutes
 # Tests that return early without saying [SKIPPED].
 SILENT_SKIPS = re.compile(
     r"SWP is not changeable|LUN is too big|CONTROL page was not returned|"
@@ -49,7 +49,7 @@ def listed_tests():
     return suites
 
 
-def run(url, folder, name):
+def run(urls, folder, name):
     """The tool's output for one suite or test; what it printed so far when it hangs."""
     # Unbuffered, or a killed client takes its last words with it; in an empty folder, because a
     # file of the test's name would be taken for a list of tests.
@@ -58,7 +58,8 @@ def run(url, folder, name):
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         subprocess.run(["timeout", "-k", "2", str(SECONDS_PER_RUN), "stdbuf", "-o0",
-                        "iscsi-test-cu", "-d", "-V", "-t", f"ALL.{name}", url],
+                        "iscsi-test-cu", "--dataloss", "--allow-sanitize",
+                        "-V", "-t", f"ALL.{name}", *urls],
                        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                        cwd=empty)
     return log.read_text(errors="replace")
@@ -94,41 +95,81 @@ def verdicts(suite, text):
     return found
 
 
-def run_suite(url, folder, suite, tests):
+def run_suite(urls, folder, suite, tests):
     if suite in ONE_BY_ONE:
         found = {}
         for test in tests:
-            found.update(verdicts(suite, run(url, folder, f"{suite}.{test}")))
+            found.update(verdicts(suite, run(urls, folder, f"{suite}.{test}")))
     else:
-        found = verdicts(suite, run(url, folder, suite))
+        found = verdicts(suite, run(urls, folder, suite))
     return {test: found.get(test, ("failed", "it was not reached")) for test in tests}
 
 
+def merged(old, new):
+    """Of two setups: failed in one is failed, passed in one is passed."""
+    return min(old, new, key=lambda result: ("failed", "passed", "skipped").index(result[0]))
+
+
+def measure(setups, folder, wanted):
+    """{target: {suite: {test: (verdict, why)}}}"""
+    listed = listed_tests()
+    results = {}
+    for target, name, url, second_url, *only in setups:
+        of_target = results.setdefault(target, {})
+        for suite, tests in listed.items():
+            if not any(fnmatch.fnmatchcase(suite, pattern) for pattern in wanted or ["*"]):
+                continue
+            if f"-{suite}" in only or (only and only[0][0] != "-" and suite not in only):
+                continue
+            urls = [url, second_url] if suite == "MultipathIO" and second_url else [url]
+            print(f"{target} {name}: {suite}", file=sys.stderr, flush=True)
+            found = run_suite(urls, folder, suite, tests)
+            known = of_target.setdefault(suite, {})
+            for test, (verdict, why) in found.items():
+                result = verdict, f"on {name}: {why}" if why else ""
+                known[test] = merged(known[test], result) if test in known else result
+    return results
+
+
 def main():
-    url, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    patterns = sys.argv[3:] or SUITES
-    suites = {suite: tests for suite, tests in listed_tests().items()
-              if any(fnmatch.fnmatchcase(suite, pattern) for pattern in patterns)}
-    if not suites:
+    folder = pathlib.Path(sys.argv[1])
+    setups, wanted = [], []
+    words = iter(sys.argv[2:])
+    for word in words:
+        if word == "--setup":
+            setups.append(next(words).split(","))
+        else:
+            wanted.append(word)
+    results = measure(setups, folder, wanted)
+    first = next(iter(results))
+    if not results[first]:
         sys.exit("iscsi-test-cu lists no such suite")
-    totals, bad = {"passed": 0, "failed": 0, "skipped": 0}, []
-    print(f"{'suite':24} passed failed skipped")
-    for suite, tests in suites.items():
-        results = run_suite(url, folder, suite, tests)
-        counts = {verdict: sum(v == verdict for v, _ in results.values()) for verdict in totals}
-        print(f"{suite:24} {counts['passed']:6} {counts['failed']:6} {counts['skipped']:7}",
-              flush=True)
-        totals = {verdict: totals[verdict] + counts[verdict] for verdict in totals}
-        for test, (verdict, why) in results.items():
+    kinds = ("passed", "failed", "skipped")
+    totals = {target: dict.fromkeys(kinds, 0) for target in results}
+    print(f"{'passed / failed / skipped':26}" + "".join(f"{target:>18}" for target in results))
+    for suite in results[first]:
+        line = f"{suite:26}"
+        for target in results:
+            found = results[target].get(suite, {})
+            counts = {kind: sum(verdict == kind for verdict, _ in found.values())
+                      for kind in kinds}
+            for kind in kinds:
+                totals[target][kind] += counts[kind]
+            line += f"{' / '.join(str(counts[kind]) for kind in kinds):>18}"
+        print(line)
+    print(f"{'in all':26}" + "".join(
+        f"{' / '.join(str(totals[target][kind]) for kind in kinds):>18}" for target in results))
+    bad = 0
+    for suite, tests in results[first].items():
+        for test, (verdict, why) in tests.items():
             name = f"{suite}.{test}"
             if verdict == "skipped" and name in MAY_SKIP:
-                print(f"    {name} is skipped: {MAY_SKIP[name]}")
+                print(f"{name} is skipped: {MAY_SKIP[name]}")
             elif verdict == "passed" and why:
-                print(f"    {name} counts as passed; its one failed assertion {why}")
+                print(f"{name} counts as passed; its one failed assertion, {why}")
             elif verdict != "passed":
-                bad.append(f"{verdict}: {name}: {why[:300]}")
-    print(f"{'in all':24} {totals['passed']:6} {totals['failed']:6} {totals['skipped']:7}")
-    print("\n".join(bad))
+                print(f"{verdict}: {name}: {why[:300]}")
+                bad += 1
     return 1 if bad else 0
 
 
