@@ -404,6 +404,7 @@ void RingWorker::tick() {
         const bool in_use =
             served->target.session_count() != 0 || served->target.has_background_work();
         if (in_use) served->last_used = ticks_;
+        served->target.second_passed();
         const bool unused = ticks_ - served->last_used >= options_.limits.unused_target_seconds;
         if (unused && !served->closing && !served->unused_reported) {
             served->unused_reported = true;

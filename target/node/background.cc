@@ -1,5 +1,6 @@
 #include "target/node/target_internal.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cowtgt::node {
@@ -10,7 +11,7 @@ void Target::run_background() {
         config_.keep(unit_.state_to_keep(), [](const BlockOutcome&) {});
     }
     if (work.in_device || work.waits_for_memory || work.stopped) return;
-    if (!unit_.has_background_work()) return;
+    if (!unit_.has_background_work() || work.budget == 0) return;
     if (work.buffer.empty()) {
         work.buffer = buffers_.take(scsi::LogicalUnit::background_buffer_bytes);
     }
@@ -37,6 +38,7 @@ void Target::run_background() {
         work.request.data =
             work.buffer.first(step.block_count.value * config_.logical_unit.geometry.block_size);
     }
+    work.budget -= std::min<std::uint64_t>(work.budget, work.request.data.size());
     work.request.owner = this;
     work.request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
         static_cast<Target*>(done.owner)->background_done(outcome);
@@ -63,10 +65,18 @@ void Target::background_done(const BlockOutcome& outcome) {
     }
 }
 
+void Target::second_passed() {
+    background_->budget = background_bytes_per_second;
+    if (unit_.has_background_work()) run_background();
+}
+
 void Target::stop_background_work() {
-    background_->stopped = true;
-    if (background_->waits_for_memory) buffers_.leave(background_->waiter);
-    background_->waits_for_memory = false;
+    Background& work = *background_;
+    work.stopped = true;
+    if (work.waits_for_memory) buffers_.leave(work.waiter);
+    work.waits_for_memory = false;
+    const bool holds_buffer = !work.in_device && !work.buffer.empty();
+    if (holds_buffer) buffers_.give_back(std::exchange(work.buffer, {}));
 }
 
 }  // namespace cowtgt::node

@@ -88,6 +88,10 @@ public:
     void luns_changed();
     /// What an operator changed: scsi::LogicalUnit::reconfigure.
     void reconfigure(const scsi::LogicalUnitConfig& config);
+    /// Called every second: the unit's background work goes on with a fresh budget of bytes, so
+    /// that it never takes more than its share of a disk that other instances use as well.
+    void second_passed();
+    static constexpr std::uint64_t background_bytes_per_second = 128U << 20;
     /// Ends the unit's background work where it is, before the device closes.
     void stop_background_work();
     std::vector<SessionFacts> sessions() const;

@@ -78,6 +78,7 @@ struct Target::Background {
     BlockRequest request;
     MutableBytes buffer;
     BufferPool::Waiter waiter;
+    std::uint64_t budget = background_bytes_per_second;  ///< left of this second
     bool in_device = false;
     bool waits_for_memory = false;
     bool stopped = false;

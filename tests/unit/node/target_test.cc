@@ -558,6 +558,35 @@ TEST_F(TargetTest, SanitizingGoesOnStepByStepWithoutASession) {
     EXPECT_EQ(device_.content().front(), std::byte{0xaa});
 }
 
+TEST_F(TargetTest, SanitizingKeepsToItsShareOfEachSecond) {
+    constexpr std::uint64_t share = Target::background_bytes_per_second >> 20;  // passes of 1 MiB
+    static_assert(share > 4 * 31 && share < 5 * 31);
+    auto nexus = log_in_quietly();
+    test::InitiatorCommand command{0, {0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0}, 0, {}, false, 1};
+    command.data_out = {std::byte{31}, std::byte{0}, std::byte{0}, std::byte{1}, std::byte{0xaa}};
+    std::uint64_t requests = 0;
+    const auto run = [&] {
+        for (; device_.waiting() != 0; ++requests) {
+            device_.answer_one();
+        }
+    };
+    for (int i = 0; i < 4; ++i) {  // of 31 passes each
+        EXPECT_EQ(end_of(*nexus, send(*nexus, command)).status, 0);
+        run();
+        EXPECT_FALSE(target_->has_background_work());
+    }
+    EXPECT_EQ(requests, 4 * 31 * 2U);
+    EXPECT_EQ(end_of(*nexus, send(*nexus, command)).status, 0);
+    run();
+    EXPECT_EQ(requests, 2 * share);  // half a MiB each
+    EXPECT_TRUE(target_->has_background_work());
+    target_->second_passed();
+    run();
+    EXPECT_EQ(requests, 5 * 31 * 2U);
+    EXPECT_FALSE(target_->has_background_work());
+    EXPECT_EQ(pool_->taken_bytes(), 0U);
+}
+
 TEST_F(TargetTest, SanitizingStopsWhenTheTargetCloses) {
     auto nexus = log_in_quietly();
     test::InitiatorCommand command{0, {0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0}, 0, {}, false, 1};
