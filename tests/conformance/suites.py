@@ -4,9 +4,11 @@
     suites.py FOLDER --setup TARGET,NAME,URL,URL2[,SUITE...] ... [SUITE...]
 
 A setup is one unit of a target, with a second path to it or nothing, and the suites that it is for
-(usually all; with a minus sign: all but these). A test counts as passed by a target if it passes in one of its setups and fails in
-none. The tool calls a test that printed [SKIPPED] "passed", and goes on for ever when the target
-drops the connection; so its text is read here and each run has a limit. Exits 0 if the first target
+(usually all; with a minus sign: all but these). A test counts as passed by a target if it passes in
+one of its setups and fails in none.
+
+The tool calls a test that printed [SKIPPED] "passed", and goes on for ever when the target drops
+the connection; so its text is read here and each run has a limit. Exits 0 if the first target
 passes everything but the tests named below.
 """
 
