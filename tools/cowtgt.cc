@@ -12,6 +12,7 @@
 
 #include "target/config/config.h"
 #include "target/control/protocol.h"
+#include "tools/cowtgt_chap.h"
 #include "tools/cowtgt_images.h"
 #include "tools/cowtgt_init.h"
 #include "tools/cowtgt_render.h"
@@ -36,10 +37,10 @@ struct Words {
     std::string name, to, source, image, file, mac, size, label;
     bool dry_run = false;
     bool require_clean = false;
+    std::vector<std::string> settings;  ///< NAME=VALUE
     std::string identity, identity_seed;
     std::vector<std::string> labels, uuids;  ///< FS=VALUE
     bool grow = false;
-    std::vector<std::string> settings;  ///< NAME=VALUE
     InitOptions init;
 };
 
@@ -225,6 +226,26 @@ json set_arguments(const Words& words) {
     return {{"name", words.name}, {"settings", std::move(settings)}};
 }
 
+/// What only CHAP was set about has no disk to show.
+std::string render_set(const json& result) {
+    if (result.contains("target")) return render_instance(result);
+    const std::string name = result.value("name", "");
+    const json user = result.value("chap", json());
+    if (user.is_null()) return name + " asks nobody to authenticate\n";
+    return "initiators of " + name + " authenticate as " + user.get<std::string>() + "\n";
+}
+
+Result<json> run_set(const config::Config& config, Words& words) {
+    ChapWords chap = take_chap_words(words.name, words.settings);
+    chap.secret_file = words.file;
+    Result<json> result = json();
+    if (!chap.is_empty() || !words.file.empty()) result = set_chap(config, chap);
+    if (!result || words.settings.empty()) return result;
+    auto site = open_site(config);
+    if (!site) return site.error();
+    return ask(*site, "set", set_arguments(words));
+}
+
 void add_set(CLI::App& app, Invocation& invocation, Words& words) {
     CLI::App* set = add_command(
         app, invocation, "set", "change what initiators see of an instance's disk",
@@ -232,9 +253,15 @@ void add_set(CLI::App& app, Invocation& invocation, Words& words) {
         "  removable=yes|no         a medium that can be ejected (usual: no)\n"
         "  read-only=yes|no         writes are refused (usual: no)\n"
         "  write-cache=on|off       off: every write is durable when it is answered (usual: on)\n"
+        "  from=RANGE,RANGE|any     addresses that may log in (usual: any)\n"
+        "  chap=USER|none           who an initiator must prove to be; the secret is one line on\n"
+        "                           standard input (usual: none)\n"
+        "  mutual=USER              with chap=: who the target proves to be; a second line\n"
         "\nExample:\n  cowtgt set web01 read-only=yes\n\n"
         "It counts at once, also for initiators that are logged in.",
-        asking("set", [&words] { return set_arguments(words); }), render_instance);
+        [&words](const config::Config& config) { return run_set(config, words); }, render_set);
+    set->add_option("--secret-file", words.file, "where the secrets are read instead")
+        ->type_name("FILE");
     set->add_option("name", words.name, "name of the instance")->required()->type_name("NAME");
     set->add_option("setting", words.settings, "what to change")
         ->required()
