@@ -27,10 +27,10 @@ std::string to_hyphen_string(const MacAddress& mac);
 
 /// One line of machines.toml: `web01 = "52:54:00:12:34:01 debian12@3 size=40G"`. A plain value.
 struct Machine {
-    std::string name;               ///< also hostname, target suffix and initiator suffix
-    std::optional<MacAddress> mac;  ///< absent: any initiator name is admitted
-    std::string template_ref;       ///< "debian12@3", empty when the line does not say
-    std::uint64_t size_bytes = 0;   ///< 0: as the template
+    std::string name;                ///< also hostname, target suffix and initiator suffix
+    std::optional<MacAddress> mac;   ///< absent: any initiator name is admitted
+    std::string template_ref;        ///< "debian12@3", empty when the line does not say
+    std::uint64_t size_bytes = 0;    ///< 0: as the template
     std::vector<AddressRange> from;  ///< addresses that may log in; empty: any
     // What initiators see of the unit:
     std::uint32_t physical_block = 0;  ///< bytes; 0: as the disk has it

@@ -151,6 +151,7 @@ read_back() {  # instance file
 }
 
 # A disk as machines have it: GPT, an ESP, an ext4 root made from a folder. No loop device.
+esp_first=2048     # in 512-byte sectors
 root_first=67584  # in 512-byte sectors: behind the ESP
 make_disk() {  # file megabytes_of_root folder [mke2fs options...]
     local file=$1 megabytes=$2 folder=$3 last
@@ -158,7 +159,7 @@ make_disk() {  # file megabytes_of_root folder [mke2fs options...]
     rm -f "$file" "$file.root" "$file.esp"
     last=$((root_first + megabytes * 2048 - 1))
     truncate -s $(((last + 2049) * 512)) "$file"
-    sgdisk -n 1:2048:67583 -t 1:ef00 -c 1:ESP -n 2:$root_first:$last -t 2:8304 -c 2:root \
+    sgdisk -n 1:$esp_first:67583 -t 1:ef00 -c 1:ESP -n 2:$root_first:$last -t 2:8304 -c 2:root \
         "$file" >/dev/null
     truncate -s 32M "$file.esp"
     mkfs.vfat -n ESP "$file.esp" >/dev/null
