@@ -1,0 +1,48 @@
+#include "tools/cowtgt_command.h"
+
+#include <algorithm>
+
+#include "tools/cowtgt_images.h"
+
+namespace cowtgt::tools {
+
+using nlohmann::json;
+
+namespace {
+
+struct Words {
+    std::string name, file;
+};
+
+std::string render_export(const json& result) {
+    return "exported " + result.value("name", "") + " to " + result.value("file", "") + "\n";
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Invocation& invocation) {
+    Words& words = invocation.words<Words>();
+    CLI::App* group = app.add_subcommand("export", "write out what others can use");
+    group->require_subcommand(1);
+    group->fallthrough();
+    group->footer("Example:\n  cowtgt export raw web01 web01.raw");
+    CLI::App* raw = add_command(
+        *group, invocation, "raw", "write the disk of an instance or a template as a raw image",
+        "Examples:\n  cowtgt export raw web01 web01.raw\n"
+        "  cowtgt export raw debian12@3 - | zstd > debian12.raw.zst\n\n"
+        "A file becomes sparse. Sessions to the instance go on; what they write meanwhile may or\n"
+        "may not be in the image.",
+        [&invocation, &words](const config::Config& config) {
+            invocation.standard_output_taken = words.file == "-";
+            return export_raw(config, words.name, words.file);
+        },
+        render_export);
+    raw->add_option("name", words.name, "instance, or template as NAME or NAME@VERSION")
+        ->required()
+        ->type_name("NAME|TEMPLATE");
+    raw->add_option("file", words.file, "file or block device, or - for standard output")
+        ->required()
+        ->type_name("FILE");
+}
+
+}  // namespace cowtgt::tools

@@ -1,0 +1,68 @@
+#include "tools/cowtgt_command.h"
+
+#include <algorithm>
+
+#include "tools/cowtgt_images.h"
+#include "tools/cowtgt_render.h"
+
+namespace cowtgt::tools {
+
+using nlohmann::json;
+
+namespace {
+
+struct Words {
+    std::string source, image, name, label;
+};
+
+}  // namespace
+
+void add_templates(CLI::App& app, Invocation& invocation) {
+    Words& words = invocation.words<Words>();
+    CLI::App* group = app.add_subcommand("template", "import and look after templates");
+    group->require_subcommand(1);
+    group->fallthrough();
+    group->footer("Each has help of its own: cowtgt template import --help");
+    const auto ref_argument = [&words] { return json{{"template", words.source}}; };
+
+    CLI::App* import = add_command(
+        *group, invocation, "import", "make an image the next version of a template",
+        "Examples:\n  cowtgt template import debian-12.qcow2 --name debian12\n"
+        "  xzcat disk.raw.xz | cowtgt template import - --name debian12\n\n"
+        "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img.",
+        [&words](const config::Config& config) {
+            return import_image(config, words.image, words.name);
+        },
+        render_import);
+    import->add_option("image", words.image, "file, or - for standard input (raw)")
+        ->required()
+        ->type_name("IMAGE");
+    import->add_option("--name", words.name, "name of the template")->required()->type_name("NAME");
+
+    add_command(*group, invocation, "ls", "list all versions of all templates", "",
+                asking("template ls", [] { return json::object(); }), render_templates);
+    CLI::App* show =
+        add_command(*group, invocation, "show", "what is on a template's disk, and who uses it",
+                    "Example:\n  cowtgt template show debian12@3",
+                    asking("template show", ref_argument), render_template);
+    CLI::App* remove = add_command(*group, invocation, "rm", "remove a template that nobody uses",
+                                   "Without @VERSION all versions are removed.",
+                                   asking("template rm", ref_argument), render_removed);
+    CLI::App* tag = add_command(
+        *group, invocation, "tag", "make a tag name a version, whatever it named before",
+        "Example:\n  cowtgt template tag debian12@3 stable\n\n"
+        "Clones that name no version are made of the one tagged stable.",
+        asking("template tag",
+               [&words] {
+                   return json{{"template", words.source}, {"tag", words.label}};
+               }),
+        render_template);
+    for (CLI::App* command : {show, remove, tag}) {
+        command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
+            ->required()
+            ->type_name("TEMPLATE");
+    }
+    tag->add_option("tag", words.label, "a word such as stable")->required()->type_name("TAG");
+}
+
+}  // namespace cowtgt::tools
