@@ -95,6 +95,7 @@ void ConnectionDriver::pump() {
         lingering_ = true;
         linger_until_ = worker_->now_seconds() + linger_seconds;
         shutdown(socket_, SHUT_WR);
+        if (std::exchange(asked_for_logout_, false)) worker_->tell_when_drained();
     }
     if (!receiving_ &&
         (lingering_ || (!closing_ && backlog_.empty() && connection_.takes_input()))) {

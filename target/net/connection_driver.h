@@ -43,6 +43,7 @@ public:
     /// Asks the initiator of a normal session to log out within that time (RFC 7143 section 11.9,
     /// event 1). Not iPXE, which takes no such message.
     void ask_for_logout(std::uint16_t seconds);
+    /// Since then, and until the answer to its logout is sent.
     bool is_asked_for_logout() const { return asked_for_logout_; }
     /// Ends the connection without another word to the peer.
     void drop(std::string_view reason);

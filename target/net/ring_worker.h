@@ -133,6 +133,8 @@ public:
     ConnectionDriver* find(const iscsi::Connection& connection);
     ConnectionDriver* find(ConnectionId connection);
     void remove(ConnectionDriver& driver);
+    /// One that was asked to log out has left.
+    void tell_when_drained();
     const node::Catalogue& catalogue() const { return *catalogue_; }
     LoginBroker& broker() { return broker_; }
     bool refuses_logins() const { return refusing_logins_; }
@@ -147,7 +149,6 @@ private:
     void run_thread(std::function<void(Result<void>)> started);
     void accepted(Listener& listener, const ring::Completion::Outcome& outcome);
     void adopt(std::unique_ptr<ConnectionDriver> driver, const std::string& instance);
-    void tell_when_drained();
     void keep_ticking();
     void tick();
     void finish_close(const std::string& instance, const BlockOutcome& outcome);

@@ -176,6 +176,15 @@ std::uint64_t Daemon::cpu_ticks() const {
     return user + system;
 }
 
+std::uint64_t Daemon::anonymous_memory() const {
+    std::ifstream file("/proc/" + std::to_string(pid_) + "/status");
+    for (std::string word; file >> word;) {
+        std::uint64_t kibibytes = 0;
+        if (word == "RssAnon:" && file >> kibibytes) return kibibytes * 1024;
+    }
+    fail("no RssAnon in the daemon's status");
+}
+
 std::string Daemon::read_log() const {
     std::ifstream file(folder_ / "log");
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

@@ -39,10 +39,13 @@ public:
     std::string target(const std::string& instance) const;
     /// User and system time of all its threads, in clock ticks (sysconf(_SC_CLK_TCK)).
     std::uint64_t cpu_ticks() const;
+    /// Resident memory of its own (not of files), bytes.
+    std::uint64_t anonymous_memory() const;
+    /// Whatever the programs have printed so far.
+    std::string read_log() const;
 
 private:
     std::filesystem::path config() const { return folder_ / "cowtgt.toml"; }
-    std::string read_log() const;
 
     std::filesystem::path binaries_;
     std::filesystem::path folder_;
