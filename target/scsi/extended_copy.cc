@@ -35,7 +35,8 @@ struct TargetDescriptor {
 static_assert(sizeof(TargetDescriptor) == copy_target_descriptor_bytes);
 
 /// Block device to block device segment descriptor, SPC-4 section 6.4.6.3.
-struct SegmentDescriptor {
+struct BlockSegment {
+    static constexpr std::uint8_t type = 0x02;
     std::uint8_t type_code;
     std::uint8_t flags;  ///< DC, CAT
     be16 descriptor_bytes;
@@ -44,10 +45,29 @@ struct SegmentDescriptor {
     be16 block_count;
     be64 source_block, destination_block;
 };
-static_assert(sizeof(SegmentDescriptor) == copy_segment_descriptor_bytes);
+static_assert(sizeof(BlockSegment) == 28);
+
+/// Block device to block device with byte offsets, SPC-4 section 6.4.6.11: its 32 bits of length
+/// are what large copies need.
+struct OffsetSegment {
+    static constexpr std::uint8_t type = 0x0a;
+    std::uint8_t type_code;
+    std::uint8_t flags;  ///< CAT
+    be16 descriptor_bytes;
+    be16 source, destination;  ///< indices of target descriptors
+    be32 byte_count;
+    be64 source_block, destination_block;
+    be16 source_byte_offset, destination_byte_offset;
+};
+static_assert(sizeof(OffsetSegment) == copy_segment_descriptor_bytes_max);
+
+/// A segment, whichever descriptor says it.
+struct Segment {
+    std::uint16_t source, destination;  ///< indices of target descriptors
+    std::uint64_t source_block, destination_block, block_count;
+};
 
 constexpr std::uint8_t identification_target = 0xe4;
-constexpr std::uint8_t block_to_block = 0x02;
 constexpr std::uint32_t list_room_bytes = 4096;  ///< what is copied lies behind it, aligned
 constexpr std::uint32_t copy_chunk_bytes_max = 1U << 20;
 constexpr std::uint8_t granularity_exponent = 9;  ///< segments are multiples of 2^9 bytes
@@ -76,14 +96,64 @@ std::size_t segments_at(const Command& command) {
     return sizeof(ListHeader) + header_of(command).target_list_bytes.get();
 }
 
-std::uint64_t segment_count(const Command& command) {
-    return header_of(command).segment_list_bytes.get() / copy_segment_descriptor_bytes;
+std::size_t segments_end(const Command& command) {
+    return segments_at(command) + header_of(command).segment_list_bytes.get();
 }
 
-SegmentDescriptor segment_of(const Command& command) {
-    return struct_at<SegmentDescriptor>(
-        command,
-        segments_at(command) + command.scratch[segment_slot] * copy_segment_descriptor_bytes);
+/// 0: no descriptor of a type that is known.
+std::size_t segment_descriptor_bytes(std::byte type_code) {
+    switch (std::to_integer<std::uint8_t>(type_code)) {
+        case BlockSegment::type:
+            return sizeof(BlockSegment);
+        case OffsetSegment::type:
+            return sizeof(OffsetSegment);
+        default:
+            return 0;
+    }
+}
+
+/// Where the descriptor of the segment under way begins; segments_end() after the last one.
+/// Requires: the list has been checked.
+std::size_t segment_at(const Command& command) {
+    std::size_t at = segments_at(command);
+    for (std::uint64_t i = 0; i < command.scratch[segment_slot]; ++i) {
+        at += segment_descriptor_bytes(command.buffer[at]);
+    }
+    return at;
+}
+
+/// Stays beyond every unit's end where the sum would come round to its beginning.
+std::uint64_t add_blocks(std::uint64_t lba, std::uint64_t blocks) {
+    return std::max(lba, lba + blocks);
+}
+
+/// Nothing if the bytes are not whole blocks.
+std::optional<Segment> whole_blocks(const OffsetSegment& descriptor, std::uint64_t block_size) {
+    const std::uint64_t from = descriptor.source_byte_offset.get();
+    const std::uint64_t to = descriptor.destination_byte_offset.get();
+    const std::uint64_t bytes = descriptor.byte_count.get();
+    if (from % block_size != 0 || to % block_size != 0 || bytes % block_size != 0) {
+        return std::nullopt;
+    }
+    return Segment{descriptor.source.get(), descriptor.destination.get(),
+                   add_blocks(descriptor.source_block.get(), from / block_size),
+                   add_blocks(descriptor.destination_block.get(), to / block_size),
+                   bytes / block_size};
+}
+
+std::optional<Segment> read_segment(const Unit& unit, const Command& command, std::size_t at) {
+    if (command.buffer[at] == std::byte{OffsetSegment::type}) {
+        return whole_blocks(struct_at<OffsetSegment>(command, at), unit.geometry().block_size);
+    }
+    const auto descriptor = struct_at<BlockSegment>(command, at);
+    return Segment{descriptor.source.get(), descriptor.destination.get(),
+                   descriptor.source_block.get(), descriptor.destination_block.get(),
+                   descriptor.block_count.get()};
+}
+
+/// Requires: the list has been checked and is not at its end.
+Segment segment_of(const Unit& unit, const Command& command) {
+    return *read_segment(unit, command, segment_at(command));
 }
 
 std::uint32_t chunk_bytes(const Unit& unit) {
@@ -150,33 +220,44 @@ std::optional<Done> check_targets(const Unit& unit, const Command& command) {
     return std::nullopt;
 }
 
-std::optional<Done> check_segments(const Unit& unit, Command& command) {
-    const ListHeader header = header_of(command);
-    const std::uint64_t bytes = header.segment_list_bytes.get();
-    // The type says how long a descriptor is, so an unknown one ends the reading of the list.
-    for (std::uint64_t at = 0; at < bytes; at += copy_segment_descriptor_bytes) {
-        if (at / copy_segment_descriptor_bytes == copy_segments_max) {
-            return fail(unit, sense_code::too_many_segment_descriptors);
-        }
-        if (command.buffer[segments_at(command) + at] != std::byte{block_to_block}) {
-            return fail(unit, sense_code::unsupported_segment_descriptor);
-        }
-        if (bytes - at < copy_segment_descriptor_bytes) {
-            return fail(unit, sense_code::parameter_list_length_error);
-        }
+/// The type says how long a descriptor is, so an unknown one ends the reading of the list.
+std::optional<Done> check_segment_list(const Unit& unit, const Command& command) {
+    const std::size_t end = segments_end(command);
+    std::uint16_t count = 0;
+    for (std::size_t at = segments_at(command); at < end; ++count) {
+        if (count == copy_segments_max) return fail(unit, sense_code::too_many_segment_descriptors);
+        const std::size_t bytes = segment_descriptor_bytes(command.buffer[at]);
+        if (bytes == 0) return fail(unit, sense_code::unsupported_segment_descriptor);
+        if (end - at < bytes) return fail(unit, sense_code::parameter_list_length_error);
+        at += bytes;
     }
-    const std::uint64_t targets = header.target_list_bytes.get() / copy_target_descriptor_bytes;
-    for (std::uint64_t i = 0; i < segment_count(command); ++i) {
-        command.scratch[segment_slot] = i;
-        const SegmentDescriptor segment = segment_of(command);
-        if (segment.source.get() >= targets || segment.destination.get() >= targets) {
-            return fail(unit, sense_code::unreachable_copy_target);
-        }
-        const std::uint64_t count = segment.block_count.get();
-        if (check_range(unit, {segment.source_block.get(), count, 0}) ||
-            check_range(unit, {segment.destination_block.get(), count, 0})) {
-            return fail(unit, sense_code::copy_aborted);
-        }
+    return std::nullopt;
+}
+
+std::optional<Done> check_segment(const Unit& unit, const Command& command, std::size_t at) {
+    const std::uint64_t targets =
+        header_of(command).target_list_bytes.get() / copy_target_descriptor_bytes;
+    const std::optional<Segment> segment = read_segment(unit, command, at);
+    if (!segment || segment->block_count > copy_segment_bytes_max / unit.geometry().block_size) {
+        constexpr std::size_t length_byte = 8;
+        return invalid_parameter(unit, static_cast<std::uint16_t>(at + length_byte));
+    }
+    if (segment->source >= targets || segment->destination >= targets) {
+        return fail(unit, sense_code::unreachable_copy_target);
+    }
+    if (check_range(unit, {segment->source_block, segment->block_count, 0}) ||
+        check_range(unit, {segment->destination_block, segment->block_count, 0})) {
+        return fail(unit, sense_code::copy_aborted);
+    }
+    return std::nullopt;
+}
+
+std::optional<Done> check_segments(const Unit& unit, Command& command) {
+    if (auto refused = check_segment_list(unit, command)) return refused;
+    const std::size_t end = segments_end(command);
+    for (std::size_t at = segments_at(command); at < end;) {
+        if (auto refused = check_segment(unit, command, at)) return refused;
+        at += segment_descriptor_bytes(command.buffer[at]);
     }
     command.scratch[segment_slot] = 0;
     return std::nullopt;
@@ -201,31 +282,28 @@ void remember(Unit& unit, const Command& command, CopyEnd end) {
 
 /// Source behind destination, and the two overlap: then the copy goes from the end to the front,
 /// so that nothing is overwritten before it was read.
-bool goes_backwards(const SegmentDescriptor& segment) {
-    const std::uint64_t from = segment.source_block.get();
-    const std::uint64_t to = segment.destination_block.get();
-    return from < to && to - from < segment.block_count.get();
+bool goes_backwards(const Segment& segment) {
+    const std::uint64_t from = segment.source_block;
+    const std::uint64_t to = segment.destination_block;
+    return from < to && to - from < segment.block_count;
 }
 
 /// Where the step under way begins in source and destination.
 struct Places {
     Lba source, destination;
 };
-Places places_of(const Command& command) {
-    const SegmentDescriptor segment = segment_of(command);
+Places places_of(const Segment& segment, const Command& command) {
     const std::uint64_t done = command.scratch[slot::position];
     const std::uint64_t offset =
-        goes_backwards(segment) ? segment.block_count.get() - done - command.scratch[blocks_slot]
-                                : done;
-    return {Lba{segment.source_block.get() + offset},
-            Lba{segment.destination_block.get() + offset}};
+        goes_backwards(segment) ? segment.block_count - done - command.scratch[blocks_slot] : done;
+    return {Lba{segment.source_block + offset}, Lba{segment.destination_block + offset}};
 }
 
 /// What reads as zeros is not read but unmapped at the destination.
 Step next_copy_step(Unit& unit, Command& command) {
-    while (command.scratch[segment_slot] < segment_count(command)) {
-        const SegmentDescriptor segment = segment_of(command);
-        const std::uint64_t left = segment.block_count.get() - command.scratch[slot::position];
+    while (segment_at(command) < segments_end(command)) {
+        const Segment segment = segment_of(unit, command);
+        const std::uint64_t left = segment.block_count - command.scratch[slot::position];
         if (left == 0) {
             command.scratch[slot::position] = 0;
             ++command.scratch[segment_slot];
@@ -235,26 +313,26 @@ Step next_copy_step(Unit& unit, Command& command) {
         command.scratch[blocks_slot] = std::min(left, chunk);
         if (!goes_backwards(segment)) {
             const ProvisioningRun run =
-                unit.device.provisioning(places_of(command).source, BlockCount{left});
+                unit.device.provisioning(places_of(segment, command).source, BlockCount{left});
             const bool zeros = unit.config.thin && run.state != Provisioning::mapped;
             const std::uint64_t blocks = std::min(left, run.block_count.value);
             command.scratch[blocks_slot] = zeros ? blocks : std::min(blocks, chunk);
             if (zeros) {
                 command.scratch[slot::stage] = writing;
                 return BlockStep{BlockOperation::deallocate, !unit.mode.write_cache,
-                                 places_of(command).destination, BlockCount{blocks}, 0};
+                                 places_of(segment, command).destination, BlockCount{blocks}, 0};
             }
         }
         command.scratch[slot::stage] = reading;
-        return BlockStep{BlockOperation::read, false, places_of(command).source,
+        return BlockStep{BlockOperation::read, false, places_of(segment, command).source,
                          BlockCount{command.scratch[blocks_slot]}, list_room_bytes};
     }
     remember(unit, command, CopyEnd::completed);
     return with_data_out(command, good());
 }
 
-constexpr std::array<std::uint8_t, 2> implemented_descriptors = {block_to_block,
-                                                                 identification_target};
+constexpr std::array<std::uint8_t, 3> implemented_descriptors = {
+    BlockSegment::type, OffsetSegment::type, identification_target};
 
 }  // namespace
 
@@ -290,10 +368,12 @@ Step resume_extended_copy(Unit& unit, Command& command, const BlockOutcome& outc
         return with_data_out(command, fail(unit, sense_code::third_party_device_failure));
     }
     const std::uint64_t blocks = command.scratch[blocks_slot];
+    const Segment segment = segment_of(unit, command);
     if (command.scratch[slot::stage] == reading) {
         command.scratch[slot::stage] = writing;
         return BlockStep{BlockOperation::write, !unit.mode.write_cache,
-                         places_of(command).destination, BlockCount{blocks}, list_room_bytes};
+                         places_of(segment, command).destination, BlockCount{blocks},
+                         list_room_bytes};
     }
     command.scratch[slot::position] += blocks;
     command.scratch[bytes_slot] += blocks * unit.geometry().block_size;
@@ -356,10 +436,10 @@ void put_third_party_copy(DataIn& data) {
     data.put_zeros(4 + 12);
     // Supported Descriptors.
     data.put16(0x0008);
-    data.put16(4);
+    static_assert((4 + 1 + implemented_descriptors.size()) % 4 == 0);  // so it needs no padding
+    data.put16(1 + implemented_descriptors.size());
     data.put8(implemented_descriptors.size());
     data.put(std::as_bytes(std::span(implemented_descriptors)));
-    data.put8(0);
     // Supported CSCD Descriptor IDs: none but indices.
     data.put16(0x000c);
     data.put16(4);

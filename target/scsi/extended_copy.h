@@ -10,11 +10,12 @@ namespace cowtgt::scsi {
 inline constexpr std::uint16_t copy_targets_max = 4;
 inline constexpr std::uint16_t copy_segments_max = 16;
 inline constexpr std::uint32_t copy_target_descriptor_bytes = 32;
-inline constexpr std::uint32_t copy_segment_descriptor_bytes = 28;
+inline constexpr std::uint32_t copy_segment_descriptor_bytes_max = 32;
 inline constexpr std::uint32_t copy_descriptor_bytes_max =
     copy_targets_max * copy_target_descriptor_bytes +
-    copy_segments_max * copy_segment_descriptor_bytes;
-inline constexpr std::uint32_t copy_segment_bytes_max = 0xffffU * 512;
+    copy_segments_max * copy_segment_descriptor_bytes_max;
+/// Seconds of work at most, so that no initiator gives up on it.
+inline constexpr std::uint32_t copy_segment_bytes_max = 64U << 20;
 /// Results that are remembered, of all nexuses.
 inline constexpr std::size_t copy_results_max = 32;
 

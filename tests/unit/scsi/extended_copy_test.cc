@@ -42,6 +42,22 @@ Octets segment_bytes(const Segment& segment) {
     return bytes;
 }
 
+/// A segment by bytes: type 0Ah.
+struct ByteSegment {
+    std::uint32_t bytes;
+    std::uint64_t from, to;
+    std::uint16_t from_offset = 0, to_offset = 0;
+};
+Octets segment_bytes(const ByteSegment& segment) {
+    Octets bytes = hex("0a 00 001c 0000 0000");
+    put(bytes, segment.bytes, 4);
+    put(bytes, segment.from, 8);
+    put(bytes, segment.to, 8);
+    put(bytes, segment.from_offset, 2);
+    put(bytes, segment.to_offset, 2);
+    return bytes;
+}
+
 Octets copy_list(std::uint8_t identifier, const std::vector<Octets>& targets,
                  const std::vector<Octets>& segments) {
     Octets descriptors;
@@ -90,13 +106,48 @@ TEST(ExtendedCopy, CopiesBlocksInsideTheUnit) {
     Driver driver;
     number_blocks(driver, 0, 3000);
     const Octets source = driver.device.content(0, 3000);
-    const Answer answer = copy(
-        driver,
-        copy_list(1, {this_unit()}, {segment_bytes({3000, 0, 4000}), segment_bytes({1, 0, 8191})}));
+    const Answer answer = copy(driver, copy_list(1, {this_unit()},
+                                                 {segment_bytes(Segment{3000, 0, 4000}),
+                                                  segment_bytes(Segment{1, 0, 8191})}));
     EXPECT_TRUE(answer.good());
     EXPECT_EQ(driver.device.content(4000, 3000), source);
     EXPECT_EQ(driver.device.content(8191, 1), repeat(1, 512));
     EXPECT_EQ(driver.device.content(7000, 1), repeat(0, 512));
+}
+
+TEST(ExtendedCopy, CopiesByBytesToo) {
+    Driver driver;
+    number_blocks(driver, 0, 3000);
+    const Octets source = driver.device.content(0, 3000);
+    // Mixed with the other kind: they are of different lengths.
+    const Answer answer =
+        copy(driver, copy_list(1, {this_unit()},
+                               {segment_bytes(Segment{1, 5, 8191}),
+                                segment_bytes(ByteSegment{2998 * 512, 1, 4000, 512, 1024}),
+                                segment_bytes(Segment{1, 6, 8190})}));
+    EXPECT_TRUE(answer.good());
+    EXPECT_EQ(driver.device.content(4002, 2998), Octets(source.begin() + 1024, source.end()));
+    EXPECT_EQ(driver.device.content(4000, 2), repeat(0, 1024));
+    EXPECT_EQ(driver.device.content(8191, 1), repeat(6, 512));
+    EXPECT_EQ(driver.device.content(8190, 1), repeat(7, 512));
+}
+
+TEST(ExtendedCopy, CopiesWholeBlocksOnlyAndNoMoreThanItReports) {
+    Driver driver;
+    const auto refusal = [&](const ByteSegment& segment) {
+        return copy(driver, copy_list(1, {this_unit()}, {segment_bytes(segment)})).sense;
+    };
+    // The field pointer is the length of the segment: 16 bytes of header, 32 of target.
+    const std::string invalid = "70 00 05 00 00 00 00 0a 00 00 00 00 26 00 00 80 00 38";
+    EXPECT_EQ(refusal({100, 0, 9}), invalid);
+    EXPECT_EQ(refusal({512, 0, 9, 1}), invalid);
+    EXPECT_EQ(refusal({512, 0, 9, 0, 511}), invalid);
+    EXPECT_EQ(refusal({(64U << 20) + 512, 0, 9}), invalid);
+    EXPECT_EQ(refusal({512, ~0ULL, 9, 512}), sense("0a", "00 00"));
+    EXPECT_EQ(refusal({512, 8191, 9, 512}), sense("0a", "00 00"));
+    Octets cut = segment_bytes(ByteSegment{512, 0, 9});
+    cut.resize(28);
+    EXPECT_EQ(copy(driver, copy_list(1, {this_unit()}, {cut})).sense, parameter_list_length_error);
 }
 
 TEST(ExtendedCopy, WhatOverlapsArrivesUnharmed) {
@@ -133,14 +184,14 @@ TEST(ExtendedCopy, FindsTheUnitByItsVendorDesignatorToo) {
         target.push_back(static_cast<std::uint8_t>(c));
     }
     append(target, hex("00 000200"));
-    EXPECT_TRUE(copy(driver, copy_list(1, {target}, {segment_bytes({1, 0, 9})})).good());
+    EXPECT_TRUE(copy(driver, copy_list(1, {target}, {segment_bytes(Segment{1, 0, 9})})).good());
     EXPECT_EQ(driver.device.content(9, 1), repeat(1, 512));
 }
 
 TEST(ExtendedCopy, AnEmptyListIsGoodAndABrokenOneIsNot) {
     Driver driver;
     EXPECT_TRUE(copy(driver, {}).good());
-    const Octets whole = copy_list(1, {this_unit()}, {segment_bytes({1, 0, 9})});
+    const Octets whole = copy_list(1, {this_unit()}, {segment_bytes(Segment{1, 0, 9})});
     for (std::size_t bytes = 1; bytes < whole.size(); ++bytes) {
         SCOPED_TRACE(bytes);
         EXPECT_EQ(copy(driver, {whole.begin(), whole.begin() + static_cast<long>(bytes)}).sense,
@@ -155,11 +206,12 @@ TEST(ExtendedCopy, AnEmptyListIsGoodAndABrokenOneIsNot) {
 TEST(ExtendedCopy, HasTheLimitsThatItReports) {
     Driver driver;
     const std::vector<Octets> five_targets(5, this_unit());
-    const std::vector<Octets> many_segments(17, segment_bytes({1, 0, 9}));
+    const std::vector<Octets> many_segments(17, segment_bytes(Segment{1, 0, 9}));
     EXPECT_EQ(copy(driver, copy_list(1, five_targets, {many_segments[0]})).sense,
               sense("05", "26 06"));
     EXPECT_EQ(copy(driver, copy_list(1, {this_unit()}, many_segments)).sense, sense("05", "26 08"));
-    EXPECT_EQ(copy(driver, copy_list(1, five_targets, many_segments)).sense,
+    const std::vector<Octets> long_segments(17, segment_bytes(ByteSegment{512, 0, 9}));
+    EXPECT_EQ(copy(driver, copy_list(1, five_targets, long_segments)).sense,
               parameter_list_length_error);
 }
 
@@ -167,10 +219,10 @@ TEST(ExtendedCopy, RefusesDescriptorsThatItDoesNotKnow) {
     Driver driver;
     Octets target = this_unit();
     target[0] = 0xe5;
-    EXPECT_EQ(copy(driver, copy_list(1, {target}, {segment_bytes({1, 0, 9})})).sense,
+    EXPECT_EQ(copy(driver, copy_list(1, {target}, {segment_bytes(Segment{1, 0, 9})})).sense,
               sense("05", "26 07"));
-    Octets segment = segment_bytes({1, 0, 9});
-    segment[0] = 0x0a;
+    Octets segment = segment_bytes(Segment{1, 0, 9});
+    segment[0] = 0x0b;
     EXPECT_EQ(copy(driver, copy_list(1, {this_unit()}, {segment})).sense, sense("05", "26 09"));
 }
 
@@ -182,11 +234,11 @@ TEST(ExtendedCopy, AbortsWhatCannotBeReached) {
     EXPECT_EQ(copy_segment(driver, {2, 0, ~0ULL}).sense, sense("0a", "00 00"));
     Octets other = this_unit();
     other[8] ^= 1;
-    EXPECT_EQ(copy(driver, copy_list(1, {other}, {segment_bytes({1, 0, 9})})).sense,
+    EXPECT_EQ(copy(driver, copy_list(1, {other}, {segment_bytes(Segment{1, 0, 9})})).sense,
               sense("0a", "0d 02"));
     Octets null_target = this_unit();
     null_target[1] = 0x20;
-    EXPECT_EQ(copy(driver, copy_list(1, {null_target}, {segment_bytes({1, 0, 9})})).sense,
+    EXPECT_EQ(copy(driver, copy_list(1, {null_target}, {segment_bytes(Segment{1, 0, 9})})).sense,
               sense("0a", "0d 02"));
 }
 
@@ -207,8 +259,8 @@ TEST(ExtendedCopy, TellsWhatBecameOfACopy) {
 TEST(ExtendedCopy, ReportsItsParameters) {
     Driver driver;
     EXPECT_EQ(to_hex(driver.send_hex("84 03 00 00000000000000 000000ff 00 00").data),
-              "00 00 00 2a 01 00 00 00 00 04 00 10 00 00 02 40 01 ff fe 00 00 00 00 00 00 00 00 00 "
-              "00 00 00 00 00 00 00 20 20 09 00 00 00 00 00 02 02 e4");
+              "00 00 00 2b 01 00 00 00 00 04 00 10 00 00 02 80 04 00 00 00 00 00 00 00 00 00 00 00 "
+              "00 00 00 00 00 00 00 20 20 09 00 00 00 00 00 03 02 0a e4");
 }
 
 }  // namespace
