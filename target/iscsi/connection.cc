@@ -46,10 +46,28 @@ bool Connection::State::takes_input() const {
 
 void Connection::State::read(Bytes& in) {
     while (takes_input()) {
-        const PduReader::Step step = reader_.feed(in);
+        Bytes held = held_input();
+        Bytes& source = held.empty() ? in : held;
+        const PduReader::Step step = reader_.feed(source);
+        if (&source == &held) held_input_read_ = held_input_.size() - held.size();
         if (step == PduReader::Step::need_more) return;
         take(step);
     }
+}
+
+/// What comes before the next byte of the stream: PDUs of commands that waited for an older one.
+Bytes Connection::State::held_input() {
+    if (!has_held_input()) return {};
+    if (held_input_read_ == held_input_.size()) {
+        held_input_ = held_commands_.take(numbering_.exp_cmd_sn());
+        held_input_read_ = 0;
+    }
+    return Bytes(held_input_).subspan(held_input_read_);
+}
+
+bool Connection::State::has_held_input() const {
+    if (held_input_read_ < held_input_.size()) return true;
+    return reader_.between_pdus() && held_commands_.contains(numbering_.exp_cmd_sn());
 }
 
 void Connection::State::take(PduReader::Step step) {
@@ -80,7 +98,7 @@ void Connection::State::take(PduReader::Step step) {
 
 void Connection::State::begin_pdu() {
     sink_ = {};
-    ignored_ = false;
+    ignored_ = held_ = false;
     if (login_ == nullptr) {
         begin_full_feature_pdu();
         return;
@@ -115,6 +133,8 @@ void Connection::State::take_payload(Bytes payload) {
 void Connection::State::end_pdu() {
     if (login_ != nullptr) {
         receive_login_request();
+    } else if (held_) {
+        hold_pdu();
     } else if (!ignored_) {
         end_full_feature_pdu();
     }
@@ -169,24 +189,49 @@ void Connection::State::begin_full_feature_pdu() {
         return;
     }
     if (row->has_cmd_sn && !reader_.header().immediate()) {
-        const SerialNumber32 cmd_sn{reader_.header_as<CommandNumbers>().cmd_sn.get()};
-        if (!numbering_.window_contains(cmd_sn) || numbering_.is_given_up(cmd_sn)) {
-            ignored_ = true;  // section 4.2.2.1: "MUST silently ignore"
-            return;
-        }
-        if (cmd_sn != numbering_.exp_cmd_sn()) {
-            // One connection delivers in order and nothing is ever sent again at
-            // ErrorRecoveryLevel 0: what is missing will not come.
-            close(CloseReason::Kind::protocol_error, "CmdSN leaves a gap");
-            return;
-        }
+        if (!comes_in_order()) return;
         numbering_.command_received();
     }
     if (!row->in_discovery && info_.session_type == SessionType::discovery) {
         reject(RejectReason::protocol_error);
         return;
     }
-    switch (opcode) {
+    dispatch();
+}
+
+/// Section 4.2.2.1: what lies outside of the window "MUST be silently ignored", what comes too
+/// early waits. The one that is missing may still be given up by an ABORT TASK.
+bool Connection::State::comes_in_order() {
+    const SerialNumber32 cmd_sn{reader_.header_as<CommandNumbers>().cmd_sn.get()};
+    if (!numbering_.window_contains(cmd_sn) || numbering_.is_given_up(cmd_sn) ||
+        held_commands_.contains(cmd_sn)) {
+        ignored_ = true;
+        return false;
+    }
+    if (cmd_sn == numbering_.exp_cmd_sn()) return true;
+    held_ = true;
+    sink_.kind = Sink::Kind::collect;
+    return false;
+}
+
+/// The PDU in progress is complete, but an older command is missing.
+void Connection::State::hold_pdu() {
+    const std::vector<std::byte> pdu = wire_of(reader_, segment_);
+    if (held_commands_.byte_count() + pdu.size() > HeldCommands::byte_count_max) {
+        close(CloseReason::Kind::protocol_error,
+              "CmdSN leaves a gap, and what waits behind it is too long");
+        return;
+    }
+    const std::uint32_t tag = reader_.header().initiator_task_tag.get();
+    if (reader_.header().opcode() == opcode::data_out) {
+        held_commands_.add_data_out(tag, pdu);
+    } else {
+        held_commands_.add({reader_.header_as<CommandNumbers>().cmd_sn.get()}, tag, pdu);
+    }
+}
+
+void Connection::State::dispatch() {
+    switch (reader_.header().opcode()) {
         case opcode::scsi_command:
             begin_scsi_command();
             return;
@@ -271,11 +316,15 @@ std::size_t Connection::receive(Bytes in) {
 bool Connection::takes_input() const {
     return state_->takes_input();
 }
+bool Connection::has_held_input() const {
+    return state_->has_held_input();
+}
 
 MutableBytes Connection::direct_receive_window() {
     State& state = *state_;
     state.end_direct_receive();
     if (!state.takes_input() || state.sink_.kind != State::Sink::Kind::task) return {};
+    if (state.has_held_input()) return {};  // the stream is not what is read next
     const MutableBytes buffer = state.sink_.task->buffer;
     if (state.sink_.offset >= buffer.size()) return {};
     const std::size_t fits =

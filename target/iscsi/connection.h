@@ -212,6 +212,9 @@ public:
     /// True if receive() would take input now. Besides the waits above, it is false while too many
     /// answers to pings and texts have not been sent: look again after sent().
     bool takes_input() const;
+    /// Commands that came too early (RFC 7143 section 4.2.2.1) and whose turn has come: when
+    /// takes_input() is true, call receive(), with nothing if there is nothing.
+    bool has_held_input() const;
     /// Where the next bytes of the stream may be received directly (the rest of a Data-Out segment
     /// that goes into a task's buffer, digest off or on); empty when the parser wants them first.
     /// received_directly(n) says that n bytes were put there, 0 that the window is not used.

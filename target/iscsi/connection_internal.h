@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "target/iscsi/connection.h"
+#include "target/iscsi/held_commands.h"
 #include "target/iscsi/keys.h"
 #include "target/iscsi/login.h"
 #include "target/iscsi/numbering.h"
@@ -36,9 +37,14 @@ struct Connection::State {
     // connection.cc
     void read(Bytes& in);
     bool takes_input() const;
+    bool has_held_input() const;
+    Bytes held_input();
     void take(PduReader::Step step);
     void begin_pdu();
     void begin_full_feature_pdu();
+    bool comes_in_order();
+    void dispatch();
+    void hold_pdu();
     void take_payload(Bytes payload);
     void end_pdu();
     void end_full_feature_pdu();
@@ -126,6 +132,10 @@ struct Connection::State {
     bool direct_task_finished_ = false;  // it ended meanwhile
     bool ignored_ = false;               // the PDU in progress has no effect any more
     std::vector<std::byte> segment_;     // of the PDU in progress, if it is collected
+    bool held_ = false;                  // the PDU in progress waits for an older command
+    HeldCommands held_commands_;
+    std::vector<std::byte> held_input_;  // their PDUs whose turn has come,
+    std::size_t held_input_read_ = 0;    // and how much of that has been read
     Numbering numbering_;
     TaskTable tasks_;
     OutputQueue output_;

@@ -19,6 +19,11 @@ std::uint32_t transfer_tag(const Task& task, std::uint32_t r2t_index) {
 void Connection::State::begin_data_out() {
     const auto pdu = reader_.header_as<DataOut>();
     Task* task = tasks_.find(pdu.initiator_task_tag.get());
+    if (task == nullptr && held_commands_.has_task(pdu.initiator_task_tag.get())) {
+        held_ = true;
+        sink_.kind = Sink::Kind::collect;
+        return;
+    }
     if (task == nullptr) {
         ignored_ = true;  // of a task that was answered or aborted while its data were on the way
         return;

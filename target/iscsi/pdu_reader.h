@@ -41,6 +41,8 @@ public:
     /// Requires: between two PDUs.
     void set_digests(Digests digests);
 
+    Digests digests() const { return digests_; }
+
     /// Takes bytes off the front of `in` and reports one step. Call again until it says need_more.
     /// After header_digest_error or too_long it must not be called again.
     Step feed(Bytes& in);

@@ -83,7 +83,8 @@ void ConnectionDriver::pump() {
         if (!receiving_ && !sending_) worker_->remove(*this);
         return;
     }
-    if (!backlog_.empty() && !closing_ && connection_.takes_input()) {
+    const bool has_input = !backlog_.empty() || connection_.has_held_input();
+    if (has_input && !closing_ && connection_.takes_input()) {
         const std::vector<std::byte> input = std::move(backlog_);
         backlog_.clear();
         feed(input);

@@ -158,14 +158,6 @@ TEST_P(FullFeatureTest, CommandsOutsideOfTheWindowAreIgnored) {
     EXPECT_EQ(script.send(late).size(), 1U);
 }
 
-TEST_P(FullFeatureTest, AGapInCmdSnCloses) {
-    ScsiCommand pdu = read_of(512, 512);
-    pdu.cmd_sn = pdu.cmd_sn.get() + 1;
-    EXPECT_TRUE(script.send(pdu).empty());
-    ASSERT_EQ(script.owner.closes.size(), 1U);
-    EXPECT_EQ(script.owner.closes[0].kind, CloseReason::Kind::protocol_error);
-}
-
 TEST_P(FullFeatureTest, ImmediateCommandsTakeNoNumber) {
     ScsiCommand pdu = read_of(512, 512);
     pdu.opcode |= opcode::immediate;
