@@ -171,6 +171,9 @@ Result<void> Fleet::start_rings(std::uint32_t count) {
         options.index = index;
         options.limits.connections_max = config_.connections_max;
         options.limits.login_seconds_max = config_.login_seconds_max;
+        for (const config::Endpoint& endpoint : config_.listen) {
+            options.portals.push_back(config::to_string(endpoint));
+        }
         auto ring = net::RingWorker::start(options, *this);
         if (!ring) return ring.error();
         rings_.push_back(std::move(ring).value());
@@ -402,21 +405,23 @@ void Fleet::target_wanted(net::RingWorker& ring, net::ConnectionId connection,
                           const std::string& instance) {
     executor_([this, &ring, connection, instance] {
         const auto found = entries_.find(instance);
-        auto refuse = [&](iscsi::LoginStatus status) {
-            ring.post([&ring, connection, status] { ring.refuse_login(connection, status); });
+        auto refuse = [&](iscsi::LoginStatus status, const std::string& reason) {
+            ring.post([&ring, connection, status, reason] {
+                ring.refuse_login(connection, status, reason);
+            });
         };
         if (shutting_down_) {
-            refuse(iscsi::LoginStatus::service_unavailable);
+            refuse(iscsi::LoginStatus::service_unavailable, "cowtgtd stops just now");
             return;
         }
         if (found == entries_.end()) {
-            refuse(iscsi::LoginStatus::target_not_found);
+            refuse(iscsi::LoginStatus::target_not_found, "the instance was just removed");
             return;
         }
         if (const Result<void> opened = open(instance, found->second); !opened) {
             spdlog::error("cannot serve instance={} reason=\"{}\"", instance,
                           opened.error().message);
-            refuse(iscsi::LoginStatus::target_error);
+            refuse(iscsi::LoginStatus::target_error, opened.error().message);
             return;
         }
         net::RingWorker* owner = found->second.ring;

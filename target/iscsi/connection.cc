@@ -85,13 +85,13 @@ void Connection::State::take(PduReader::Step step) {
             return;
         case PduReader::Step::header_digest_error:
             // RFC 7143 section 7.8: without the header nothing can be told about the PDU.
-            close(CloseReason::Kind::digest_error, "header digest is wrong");
+            close({CloseReason::Kind::digest_error, "header digest is wrong"});
             return;
         case PduReader::Step::too_long:
-            close(CloseReason::Kind::protocol_error,
-                  "DataSegmentLength " +
-                      std::to_string(reader_.header().data_segment_length.get()) +
-                      " is beyond MaxRecvDataSegmentLength");
+            close({CloseReason::Kind::protocol_error,
+                   "DataSegmentLength " +
+                       std::to_string(reader_.header().data_segment_length.get()) +
+                       " is beyond MaxRecvDataSegmentLength"});
             return;
     }
 }
@@ -104,7 +104,7 @@ void Connection::State::begin_pdu() {
         return;
     }
     if (reader_.header().opcode() != opcode::login_request) {
-        close(CloseReason::Kind::protocol_error, "a PDU other than Login Request before login");
+        close({CloseReason::Kind::protocol_error, "a PDU other than Login Request before login"});
         return;
     }
     sink_.kind = Sink::Kind::collect;
@@ -218,8 +218,8 @@ bool Connection::State::comes_in_order() {
 void Connection::State::hold_pdu() {
     const std::vector<std::byte> pdu = wire_of(reader_, segment_);
     if (held_commands_.byte_count() + pdu.size() > HeldCommands::byte_count_max) {
-        close(CloseReason::Kind::protocol_error,
-              "CmdSN leaves a gap, and what waits behind it is too long");
+        close({CloseReason::Kind::protocol_error,
+               "CmdSN leaves a gap, and what waits behind it is too long"});
         return;
     }
     const std::uint32_t tag = reader_.header().initiator_task_tag.get();
@@ -289,11 +289,11 @@ void Connection::State::reject(RejectReason reason) {
     output_.push(pdu, {header.begin(), header.end()}, StatSnUse::uses_up);
 }
 
-void Connection::State::close(CloseReason::Kind kind, std::string text) {
+void Connection::State::close(CloseReason reason) {
     if (closed_) return;
     closed_ = true;
     if (state_ != ConnectionState::free) enter(ConnectionEvent::transport_lost);
-    owner_->close_wanted(self_, {kind, std::move(text)});
+    owner_->close_wanted(self_, reason);
 }
 
 Connection::Connection(ConnectionOwner& owner, const ConnectionLimits& limits,

@@ -150,6 +150,7 @@ struct TargetRecord {
 struct CloseReason {
     enum class Kind : std::uint8_t { login_refused, protocol_error, logout, digest_error } kind;
     std::string text;
+    LoginStatus login_status = LoginStatus::success;  ///< what a refused login was answered with
 };
 
 /// Whoever owns a Connection. Every function may call back into the connection at once, but not
@@ -162,7 +163,8 @@ public:
     /// later; the connection takes no input before.
     virtual void login_requested(Connection&, const LoginRequestInfo&) = 0;
     /// Negotiation is over; only the final Login Response is missing. The owner reinstates
-    /// (RFC 7143 section 6.3.5), chooses the TSIH and answers with Connection::finish_login.
+    /// (RFC 7143 section 6.3.5), chooses the TSIH and answers with Connection::finish_login. A
+    /// TSIH in the request names a session that must be there.
     virtual void session_wanted(Connection&, const LoginRequestInfo&) = 0;
     /// The final Login Response is queued: full feature phase.
     virtual void session_started(Connection&) = 0;

@@ -49,7 +49,7 @@ struct Connection::State {
     void end_pdu();
     void end_full_feature_pdu();
     void enter(ConnectionEvent event);
-    void close(CloseReason::Kind kind, std::string text);
+    void close(CloseReason reason);
     void reject(RejectReason reason);
     /// The data segment of the PDU in progress, moved out.
     std::vector<std::byte> take_segment();

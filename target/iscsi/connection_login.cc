@@ -45,7 +45,7 @@ void Connection::State::send_login_response(const LoginAnswer& answer, LoginStat
 void Connection::State::refuse_login(LoginStatus status, const std::string& reason) {
     send_login_response({}, status, 0);
     enter(ConnectionEvent::login_failed);
-    close(CloseReason::Kind::login_refused, reason);
+    close({CloseReason::Kind::login_refused, reason, status});
 }
 
 void Connection::State::finish_login(LoginStatus status, std::uint16_t tsih) {

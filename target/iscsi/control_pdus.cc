@@ -203,7 +203,7 @@ void Connection::answer_logout() {
     if (state.closed_) return;
     state.send_logout_response(state.logout_task_tag_, LogoutResponse::closed);
     state.enter(ConnectionEvent::logout_finished);
-    state.close(CloseReason::Kind::logout, "logout");
+    state.close({CloseReason::Kind::logout, "logout"});
 }
 
 }  // namespace cowtgt::iscsi

@@ -148,8 +148,7 @@ LoginStep Login::decide(const LoginDecision& decision) {
     if (decision.status != LoginStatus::success) {
         return LoginRefused{decision.status, "refused by the target"};
     }
-    if (info_.tsih != 0) {
-        // One connection per session: there is none that this one could join.
+    if (info_.tsih != 0 && info_.session_type == SessionType::discovery) {
         return LoginRefused{LoginStatus::session_does_not_exist, "TSIH of no session"};
     }
     if (decision.chap && stage_ != LoginStage::security) {

@@ -10,9 +10,14 @@
 #include <cstring>
 #include <utility>
 
+#include "target/node/portals.h"
+
 namespace cowtgt::net {
 
 namespace {
+
+/// A volume closes in seconds, and opens again at the next login.
+constexpr const char* target_closing = "the target closes just now";
 
 /// iPXE's enterprise number in the ISID; it ignores NOP-In, so it must not be asked.
 bool is_ipxe(const iscsi::Isid& isid) {
@@ -178,11 +183,7 @@ void ConnectionDriver::ask_for_logout(std::uint16_t seconds) {
 void ConnectionDriver::drop(std::string_view reason) {
     if (dropped_) return;
     dropped_ = true;
-    if (target_ != nullptr || !closing_) {
-        spdlog::info("connection ended peer={} initiator={} target={} reason=\"{}\"", peer_,
-                     connection_.login_info().initiator_name, connection_.login_info().target_name,
-                     reason);
-    }
+    if (!closing_) log_end(spdlog::level::info, "connection ended", reason);  // else it is said
     shutdown(socket_, SHUT_RDWR);  // ends what is in the kernel
     wake();
 }
@@ -217,15 +218,9 @@ void ConnectionDriver::tick() {
 
 // ---- login
 
-void ConnectionDriver::log_refusal(const iscsi::LoginRequestInfo& info, iscsi::LoginStatus status,
-                                   std::string_view reason) {
-    spdlog::warn("login refused peer={} initiator={} target={} status={:04x} reason=\"{}\"", peer_,
-                 info.initiator_name, info.target_name, static_cast<unsigned>(status), reason);
-}
-
 void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginRequestInfo& info) {
     if (worker_->refuses_logins()) {
-        refuse(iscsi::LoginStatus::service_unavailable);
+        refuse(iscsi::LoginStatus::service_unavailable, "cowtgtd starts or stops just now");
         return;
     }
     if (is_one_too_many()) return;
@@ -238,9 +233,8 @@ void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginReq
     }
     const node::Catalogue::Found found = catalogue.find(info.target_name);
     if (found.entry == nullptr) {
-        log_refusal(info, iscsi::LoginStatus::target_not_found,
-                    "no such target; cowtgt ls shows what there is");
-        refuse(iscsi::LoginStatus::target_not_found);
+        refuse(iscsi::LoginStatus::target_not_found,
+               "no such target; cowtgt ls shows what there is");
         return;
     }
     const node::Refusal refusal = node::Catalogue::refusal(found, {info.initiator_name, peer_ip_});
@@ -256,24 +250,23 @@ void ConnectionDriver::login_requested(iscsi::Connection&, const iscsi::LoginReq
 bool ConnectionDriver::is_one_too_many() {
     const std::uint32_t limit = worker_->options().limits.connections_max;
     if (worker_->connection_count() <= limit) return false;
-    log_refusal(connection_.login_info(), iscsi::LoginStatus::out_of_resources,
-                std::to_string(limit) + " connections are the limit");
-    refuse(iscsi::LoginStatus::out_of_resources);
+    refuse(iscsi::LoginStatus::out_of_resources,
+           std::to_string(limit) + " connections are the limit");
     return true;
 }
 
 void ConnectionDriver::refuse_by(const node::Catalogue::Found& found, node::Refusal refusal) {
-    const std::string reason = refusal == node::Refusal::address
-                                   ? "this target does not admit the address; see from= of " +
-                                         found.entry->instance + " in machines.toml"
-                                   : "this target admits " + found.entry->admitted_initiator +
-                                         " only; set that initiator name on the machine";
-    log_refusal(connection_.login_info(), iscsi::LoginStatus::authorization_failure, reason);
-    refuse(iscsi::LoginStatus::authorization_failure);
+    std::string reason = refusal == node::Refusal::address
+                             ? "this target does not admit the address; see from= of " +
+                                   found.entry->instance + " in machines.toml"
+                             : "this target admits " + found.entry->admitted_initiator +
+                                   " only; set that initiator name on the machine";
+    refuse(iscsi::LoginStatus::authorization_failure, std::move(reason));
 }
 
-void ConnectionDriver::refuse(iscsi::LoginStatus status) {
+void ConnectionDriver::refuse(iscsi::LoginStatus status, std::string reason) {
     awaiting_target_ = false;
+    refusal_reason_ = std::move(reason);
     iscsi::LoginDecision decision;
     decision.status = status;
     connection_.decide_login(decision);
@@ -284,7 +277,7 @@ void ConnectionDriver::target_ready(const std::string& instance) {
     awaiting_target_ = false;
     instance_ = instance;
     if (worker_->find_target(instance) == nullptr) {
-        refuse(iscsi::LoginStatus::service_unavailable);  // closed a moment ago: it will try again
+        refuse(iscsi::LoginStatus::service_unavailable, target_closing);  // it will try again
         return;
     }
     if (is_one_too_many()) return;
@@ -295,6 +288,12 @@ void ConnectionDriver::target_ready(const std::string& instance) {
     wake();
 }
 
+void ConnectionDriver::refuse_session(iscsi::LoginStatus status, std::string reason) {
+    refusal_reason_ = std::move(reason);
+    connection_.finish_login(status, 0);
+    wake();
+}
+
 void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequestInfo& info) {
     if (info.session_type == iscsi::SessionType::discovery) {
         connection_.finish_login(iscsi::LoginStatus::success, 1);
@@ -302,20 +301,21 @@ void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequ
     }
     node::Target* target = worker_->find_target(instance_);
     if (target == nullptr) {
-        connection_.finish_login(iscsi::LoginStatus::service_unavailable, 0);
+        refuse_session(iscsi::LoginStatus::service_unavailable, target_closing);
         return;
     }
     const node::Target::Reinstatement reinstatement = target->reinstatement(info);
     if (reinstatement.status != iscsi::LoginStatus::success) {
-        log_refusal(info, reinstatement.status, "there is no such session to join");
-        connection_.finish_login(reinstatement.status, 0);
+        refuse_session(reinstatement.status,
+                       reinstatement.status == iscsi::LoginStatus::session_does_not_exist
+                           ? "its TSIH is of no session"
+                           : "a session has one connection");
         return;
     }
     const std::size_t sessions_max = worker_->options().limits.sessions_per_target_max;
     if (target->session_count() - reinstatement.to_drop.size() >= sessions_max) {
-        log_refusal(info, iscsi::LoginStatus::out_of_resources,
-                    std::to_string(sessions_max) + " sessions of one target are the limit");
-        connection_.finish_login(iscsi::LoginStatus::out_of_resources, 0);
+        refuse_session(iscsi::LoginStatus::out_of_resources,
+                       std::to_string(sessions_max) + " sessions of one target are the limit");
         return;
     }
     for (iscsi::Connection* old : reinstatement.to_drop) {
@@ -334,9 +334,12 @@ void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequ
 
 void ConnectionDriver::finish_attach() {
     node::Target* target = worker_->find_target(instance_);
-    if (dropped_ || target == nullptr) {
-        if (!dropped_) connection_.finish_login(iscsi::LoginStatus::service_unavailable, 0);
+    if (dropped_) {
         wake();
+        return;
+    }
+    if (target == nullptr) {
+        refuse_session(iscsi::LoginStatus::service_unavailable, target_closing);
         return;
     }
     target_ = target;
@@ -375,8 +378,8 @@ void ConnectionDriver::task_management_received(iscsi::Connection&,
 
 std::vector<iscsi::TargetRecord> ConnectionDriver::targets_wanted(iscsi::Connection&,
                                                                   std::string_view name) {
-    // The address that the initiator reached us by is the one that works for it.
-    const std::vector<std::string> addresses{portal_ + ",1"};
+    const std::vector<std::string> addresses =
+        node::target_addresses(portal_, worker_->options().portals);
     std::vector<iscsi::TargetRecord> records;
     const node::Catalogue& catalogue = worker_->catalogue();
     const node::Initiator initiator{connection_.login_info().initiator_name, peer_ip_};
@@ -406,18 +409,32 @@ void ConnectionDriver::ping_answered(iscsi::Connection&) {
     ping_sent_ = 0;
 }
 
+/// Each connection has one such line.
+void ConnectionDriver::log_end(spdlog::level::level_enum level, std::string_view what,
+                               std::string_view reason) {
+    const iscsi::LoginRequestInfo& info = connection_.login_info();
+    spdlog::log(level, "{} peer={} initiator={} target={} reason=\"{}\"", what, peer_,
+                info.initiator_name, info.target_name, reason);
+}
+
 void ConnectionDriver::close_wanted(iscsi::Connection&, const iscsi::CloseReason& reason) {
     closing_ = true;
-    using Kind = iscsi::CloseReason::Kind;
-    const iscsi::LoginRequestInfo& info = connection_.login_info();
-    if (reason.kind == Kind::logout) {
-        if (info.session_type == iscsi::SessionType::normal) {
-            spdlog::info("logout peer={} initiator={} target={}", peer_, info.initiator_name,
-                         info.target_name);
+    switch (reason.kind) {
+        case iscsi::CloseReason::Kind::login_refused: {
+            const iscsi::LoginRequestInfo& info = connection_.login_info();
+            spdlog::warn("login refused peer={} initiator={} target={} status={:04x} reason=\"{}\"",
+                         peer_, info.initiator_name, info.target_name,
+                         static_cast<unsigned>(reason.login_status),
+                         refusal_reason_.empty() ? reason.text : refusal_reason_);
+            break;
         }
-    } else {
-        spdlog::warn("connection closed peer={} initiator={} target={} reason=\"{}\"", peer_,
-                     info.initiator_name, info.target_name, reason.text);
+        case iscsi::CloseReason::Kind::logout:
+            log_end(spdlog::level::info, "connection ended", reason.text);
+            break;
+        case iscsi::CloseReason::Kind::protocol_error:
+        case iscsi::CloseReason::Kind::digest_error:
+            log_end(spdlog::level::warn, "connection ended", reason.text);
+            break;
     }
     wake();
 }

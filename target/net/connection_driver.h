@@ -1,5 +1,6 @@
 #pragma once
 
+#include <spdlog/common.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -38,7 +39,8 @@ public:
     void move_to(RingWorker& worker, ConnectionId id);
     /// The target is open on this ring: the login goes on.
     void target_ready(const std::string& instance);
-    void refuse(iscsi::LoginStatus status);
+    /// The reason is for the log.
+    void refuse(iscsi::LoginStatus status, std::string reason);
 
     /// Asks the initiator of a normal session to log out within that time (RFC 7143 section 11.9,
     /// event 1). Not iPXE, which takes no such message.
@@ -82,8 +84,8 @@ private:
     /// Whether this ring has no room for one more; tells the initiator.
     bool is_one_too_many();
     void refuse_by(const node::Catalogue::Found& found, node::Refusal refusal);
-    void log_refusal(const iscsi::LoginRequestInfo& info, iscsi::LoginStatus status,
-                     std::string_view reason);
+    void refuse_session(iscsi::LoginStatus status, std::string reason);
+    void log_end(spdlog::level::level_enum level, std::string_view what, std::string_view reason);
 
     RingWorker* worker_;
     ConnectionId id_;
@@ -107,6 +109,7 @@ private:
     bool lingering_ = false;  ///< waits for the peer's FIN
     bool dropped_ = false;
     bool asked_for_logout_ = false;
+    std::string refusal_reason_;      ///< of a login that we refuse; empty: what iscsi says
     std::vector<std::byte> backlog_;  ///< received, not yet taken by the connection
     std::array<Bytes, pieces_max> pieces_;
     std::array<iovec, pieces_max> vectors_;

@@ -181,8 +181,10 @@ void RingWorker::accepted(Listener& listener, const ring::Completion::Outcome& o
     if (outcome.result >= 0) {
         const WorkerLimits& limits = options_.limits;
         if (connections_.size() >= limits.connections_max + limits.connections_beyond_max) {
-            spdlog::warn("connection refused peer={} reason=\"{} connections are the limit\"",
-                         peer_address(outcome.result), limits.connections_max);
+            spdlog::warn(
+                "connection ended peer={} initiator= target= reason=\"{} connections are the "
+                "limit\"",
+                peer_address(outcome.result), limits.connections_max);
             close(outcome.result);
         } else {
             set_connection_options(outcome.result);
@@ -264,8 +266,11 @@ void RingWorker::adopt(std::unique_ptr<ConnectionDriver> driver, const std::stri
     adopted.target_ready(instance);
 }
 
-void RingWorker::refuse_login(ConnectionId connection, iscsi::LoginStatus status) {
-    if (ConnectionDriver* driver = find(connection); driver != nullptr) driver->refuse(status);
+void RingWorker::refuse_login(ConnectionId connection, iscsi::LoginStatus status,
+                              std::string reason) {
+    if (ConnectionDriver* driver = find(connection); driver != nullptr) {
+        driver->refuse(status, std::move(reason));
+    }
 }
 
 void RingWorker::set_catalogue(std::shared_ptr<const node::Catalogue> catalogue) {

@@ -82,6 +82,7 @@ public:
         std::uint32_t index = 0;
         iscsi::ConnectionLimits connection;
         WorkerLimits limits;
+        std::vector<std::string> portals = {};  ///< all that the daemon listens on, "10.0.0.1:3260"
     };
 
     static Result<std::unique_ptr<RingWorker>> start(const Options& options, LoginBroker& broker);
@@ -125,7 +126,7 @@ public:
 
     /// The target is served by `owner`: the connection goes on logging in there.
     void hand_over(ConnectionId connection, RingWorker& owner, std::string instance);
-    void refuse_login(ConnectionId connection, iscsi::LoginStatus status);
+    void refuse_login(ConnectionId connection, iscsi::LoginStatus status, std::string reason);
 
     // For the connections of this ring:
     ring::Ring& ring() { return *ring_; }

@@ -9,7 +9,9 @@
 #include <iostream>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "target/iscsi/connection.h"
@@ -25,8 +27,11 @@ constexpr std::uint16_t service_unavailable = 0x0301;
 
 class LoginLimits : public ::testing::Test {
 protected:
-    std::unique_ptr<SocketInitiator> connect(const std::string& name, std::uint8_t isid) {
+    std::unique_ptr<SocketInitiator> connect(const std::string& name, std::uint8_t isid,
+                                             std::uint16_t tsih = 0, std::uint16_t cid = 0) {
         test::InitiatorSettings settings;
+        settings.tsih = tsih;
+        settings.cid = cid;
         settings.initiator_name = "iqn.2026-01.test:" + name;
         settings.target_name = daemon.target("web01");
         settings.isid[5] = isid;
@@ -118,6 +123,77 @@ TEST_F(LoginLimits, ALoginThatDoesNotEndIsEnded) {
     EXPECT_TRUE(silent->run_until([&] { return silent->is_closed(); }));
     EXPECT_NE(daemon.read_log().find("reason=\"the login was not finished in time\""),
               std::string::npos);
+}
+
+TEST_F(LoginLimits, ATsihNamesTheSessionWhoseConnectionIsReplaced) {
+    constexpr std::uint16_t session_does_not_exist = 0x020a, too_many_connections = 0x0206;
+    start();
+    auto old = connect("a", 1);
+    ASSERT_EQ(old->log_in(), 0);
+    const std::uint16_t tsih = old->protocol().tsih();
+    const auto wrong = static_cast<std::uint16_t>(tsih + 1);
+    EXPECT_EQ(connect("a", 1, wrong)->log_in(), session_does_not_exist);
+    EXPECT_EQ(connect("a", 2, tsih)->log_in(), session_does_not_exist);
+    EXPECT_EQ(connect("b", 1, tsih)->log_in(), session_does_not_exist);
+    EXPECT_EQ(connect("a", 1, tsih, 1)->log_in(), too_many_connections);
+    EXPECT_FALSE(old->is_closed());
+    auto fresh = connect("a", 1, tsih);
+    EXPECT_EQ(fresh->log_in(), 0);
+    EXPECT_EQ(fresh->protocol().tsih(), tsih);
+    EXPECT_TRUE(old->run_until([&] { return old->is_closed(); }));
+}
+
+TEST_F(LoginLimits, EveryConnectionHasOneLineAboutItsEnd) {
+    start();
+    const auto lines_about = [&](const std::string& name, const std::string& words) {
+        std::istringstream log(daemon.read_log());
+        int all = 0, right = 0;
+        for (std::string line; std::getline(log, line);) {
+            if (line.find("initiator=iqn.2026-01.test:" + name + " ") == std::string::npos)
+                continue;
+            if (line.find("reason=\"") == std::string::npos) continue;
+            ++all;
+            if (line.find("peer=127.0.0.1:") != std::string::npos &&
+                line.find(words) != std::string::npos) {
+                ++right;
+            }
+        }
+        EXPECT_LE(all, 1) << name;
+        return right;
+    };
+    const auto expect_line = [&](const std::string& name, const std::string& words) {
+        // The daemon hears of an end in its own time.
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (lines_about(name, words) == 0 && std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        EXPECT_EQ(lines_about(name, words), 1) << name << ": " << words;
+    };
+
+    auto leaves = connect("leaves", 1);
+    ASSERT_EQ(leaves->log_in(), 0);
+    leaves->protocol().send_logout(0);
+    EXPECT_TRUE(leaves->run_until([&] { return leaves->is_closed(); }));
+    leaves.reset();
+    expect_line("leaves", "connection ended");
+
+    auto vanishes = connect("vanishes", 2);
+    ASSERT_EQ(vanishes->log_in(), 0);
+    vanishes.reset();
+    expect_line("vanishes", "reason=\"closed by the initiator\"");
+
+    auto babbles = connect("babbles", 3);
+    ASSERT_EQ(babbles->log_in(), 0);
+    iscsi::NopOut too_long{};
+    too_long.data_segment_length.set(0xffffff);
+    babbles->send_raw(bytes_of_struct(too_long));
+    EXPECT_TRUE(babbles->run_until([&] { return babbles->is_closed(); }));
+    babbles.reset();
+    expect_line("babbles", "beyond MaxRecvDataSegmentLength");
+
+    auto joins = connect("joins", 4, 99);
+    EXPECT_NE(joins->log_in(), 0);
+    joins.reset();
+    expect_line("joins", "login refused");
 }
 
 /// A Login Request whose text goes on in the next one: the target has to keep what it has so far.

@@ -75,6 +75,8 @@ void IscsiInitiator::start_login() {
     pdu.opcode = opcode::login_request | opcode::immediate;
     pdu.flags = 0x87;  // T, Operational to FullFeature
     pdu.isid = settings_.isid;
+    pdu.tsih = settings_.tsih;
+    pdu.cid = settings_.cid;
     pdu.initiator_task_tag = next_task_tag_++;
     pdu.cmd_sn = cmd_sn_.value;
     const std::string text = text_of_keys(keys);

@@ -25,6 +25,8 @@ struct InitiatorSettings {
     std::string target_name = "iqn.2026-01.org.example:test";  ///< not used for discovery
     bool discovery = false;
     std::array<std::uint8_t, 6> isid = {0x00, 0x02, 0x3d, 0x00, 0x00, 0x01};
+    std::uint16_t tsih = 0;  ///< of the session whose connection this login replaces
+    std::uint16_t cid = 0;
     std::uint32_t first_cmd_sn = 0;
     std::string header_digest = "None";
     std::string data_digest = "None";

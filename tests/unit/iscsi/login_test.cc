@@ -420,6 +420,13 @@ TEST_P(LoginTest, RefusesATsihOfNoSession) {
     EXPECT_EQ(script.owner.login.tsih, 5);
 }
 
+TEST_P(LoginTest, TheTsihOfASessionReinstatesItsConnection) {
+    script.login_request.tsih = test_tsih;
+    const auto response = response_of(script.login(operational_to_full_feature, names));
+    EXPECT_EQ(response.status.get(), 0);
+    EXPECT_EQ(response.tsih.get(), test_tsih);
+}
+
 TEST_P(LoginTest, TheOwnerMayRefuse) {
     for (const LoginStatus status :
          {LoginStatus::target_not_found, LoginStatus::authorization_failure,

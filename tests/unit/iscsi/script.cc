@@ -38,9 +38,12 @@ void ScriptOwner::login_requested(Connection& connection, const LoginRequestInfo
     if (!answers_login_later) connection.decide_login(decision);
 }
 
-void ScriptOwner::session_wanted(Connection& connection, const LoginRequestInfo&) {
+void ScriptOwner::session_wanted(Connection& connection, const LoginRequestInfo& info) {
     events.push_back("session wanted");
-    if (!answers_login_later) connection.finish_login(session_status, 7);
+    if (answers_login_later) return;
+    const bool is_known = info.tsih == 0 || info.tsih == test_tsih;
+    connection.finish_login(is_known ? session_status : LoginStatus::session_does_not_exist,
+                            test_tsih);
 }
 
 void ScriptOwner::scsi_command_received(Connection& connection, ScsiTask& task) {

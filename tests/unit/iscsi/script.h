@@ -21,6 +21,8 @@ using test::ReceivedPdu;
 constexpr std::string_view test_initiator = "iqn.2026-01.org.example:init:web01";
 constexpr std::string_view test_target = "iqn.2026-01.org.example:web01";
 
+constexpr std::uint16_t test_tsih = 7;  ///< of the one session that the owner below knows
+
 /// Operation codes of the owner below, in byte 0 of a CDB; bytes 1 to 4 are a length, 5 to 8 an
 /// offset in its memory.
 constexpr std::uint8_t read_operation = 0x28;
