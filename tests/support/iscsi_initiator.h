@@ -69,6 +69,13 @@ struct ReceivedPdu {
     std::string_view text() const { return text_of(data); }
 };
 
+/// Where the numbering of a session stands.
+struct InitiatorNumbers {
+    std::uint32_t cmd_sn = 0;  ///< of the next command
+    std::uint32_t exp_stat_sn = 0;
+    std::uint32_t max_cmd_sn = 0;
+};
+
 /// Logs in, sends commands, pings and texts, and checks everything that a target numbers or cuts:
 /// StatSN, ExpCmdSN, MaxCmdSN, DataSN, offsets, F bits, lengths and digests. What is wrong goes to
 /// violations(); a test ends by expecting that to be empty.
@@ -92,6 +99,10 @@ public:
     std::uint32_t submit(InitiatorCommand command);
     /// The end of a command, once.
     std::optional<InitiatorCompletion> take_completion(std::uint32_t initiator_task_tag);
+    /// For whoever goes on with the session by other means. Requires: logged in.
+    InitiatorNumbers numbers() const {
+        return {cmd_sn_.value, exp_stat_sn_->value, max_cmd_sn_->value};
+    }
     std::size_t outstanding() const { return tasks_.size() + waiting_.size(); }
 
     std::uint32_t send_ping(Bytes data);

@@ -1,0 +1,131 @@
+"""Processes with a core and a priority of their own, and the programs that measure."""
+
+import concurrent.futures
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+SERVER_CORE, CLIENT_CORE = 0, 1
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def raise_priority():
+    """What else runs on the machine matters less then; needs root, else nothing happens."""
+    try:
+        os.setsid()  # a scheduling group of our own
+    except OSError:
+        pass
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+        with open("/proc/self/autogroup", "w", encoding="ascii") as group:
+            group.write("-15")
+    except OSError:
+        pass
+
+
+def run_quietly(*words):
+    subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
+
+
+def have(*programs):
+    return all(shutil.which(program) for program in programs)
+
+
+class Process:
+    """A server in the background; `core` None: any."""
+
+    def __init__(self, words, log, core):
+        with open(log, "ab") as output:
+            self.popen = subprocess.Popen(
+                [str(word) for word in words], stdout=output, stderr=output,
+                preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}))
+        self.log = log
+        self.pid = self.popen.pid
+
+    def wait_for(self, is_ready, what):
+        deadline = time.monotonic() + 60
+        while not is_ready():
+            if self.popen.poll() is not None or time.monotonic() > deadline:
+                with open(self.log, encoding="utf-8", errors="replace") as log:
+                    sys.exit(f"{what} did not start:\n{log.read()[-2000:]}")
+            time.sleep(0.05)
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+    def stop(self):
+        self.popen.terminate()
+        try:
+            self.popen.wait(60)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+
+
+def listens_on(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Tools:
+    """cowtgt-load and cowtgt-ping-pong of one build."""
+
+    def __init__(self, binaries, seconds):
+        self.binaries = binaries
+        self.seconds = seconds
+
+    def ask(self, program, *words, core=CLIENT_CORE):
+        pin = [] if core is None else ["taskset", "-c", str(core)]
+        words = [*pin, str(self.binaries / program), *[str(word) for word in words]]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(words)}\n{done.stderr}")
+        return json.loads(done.stdout)
+
+    def load(self, peer, disk, *words, core=CLIENT_CORE, seconds=None):
+        return self.ask("cowtgt-load", "--port", peer.port, "--target", peer.target(disk), "--pid",
+                        peer.process.pid, "--seconds", seconds or self.seconds, *words, core=core)
+
+    def load_while(self, look, peer, disk, *words, seconds):
+        """A load during which `look` is called now and then."""
+        with concurrent.futures.ThreadPoolExecutor() as executor:
+            measured = executor.submit(self.load, peer, disk, *words, seconds=seconds)
+            while not measured.done():
+                look()
+                time.sleep(0.2)
+            return measured.result()
+
+    def fio(self, path, pattern, block, depth):
+        """The same load on the file itself, by io_uring."""
+        done = subprocess.run(
+            ["taskset", "-c", str(CLIENT_CORE), "fio", "--name=limit", f"--filename={path}",
+             "--ioengine=io_uring", f"--rw={pattern}", f"--bs={block}", f"--iodepth={depth}",
+             "--time_based", f"--runtime={self.seconds}", "--thread", "--output-format=json"],
+            capture_output=True, text=True, check=True)
+        read = json.loads(done.stdout)["jobs"][0]["read"]
+        quantiles = read["clat_ns"]["percentile"]
+        return {"iops": read["iops"], "mbps": read["bw_bytes"] / 1e6,
+                "p50_us": quantiles["50.000000"] / 1000, "p99_us": quantiles["99.000000"] / 1000}
+
+    def ping_pong(self, *words):
+        return self.ask("cowtgt-ping-pong", "--seconds", self.seconds, "--server-core", SERVER_CORE,
+                        "--client-core", CLIENT_CORE, *words)
+
+
+def median(rows):
+    """One row out of several: the median of each figure."""
+    return {key: statistics.median(row[key] for row in rows) for key in rows[0]}

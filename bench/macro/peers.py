@@ -1,0 +1,165 @@
+"""The targets that are compared: each is started on a folder that holds a raw image."""
+
+import json
+import os
+import socket
+
+from machine import Process, SERVER_CORE, free_port, have, listens_on, run_quietly
+
+PREFIX = "iqn.2026-01.bench.cowtgt"
+
+
+def ask_daemon(path, command, **arguments):
+    """One command over the daemon's socket: a line of JSON each way. Reached by its folder, since
+    the path of a store may be longer than the name of a socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        folder = os.open(path.parent, os.O_PATH)
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+        lines = connection.makefile("rwb")
+        lines.write(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+        lines.flush()
+        while True:
+            answer = json.loads(lines.readline())
+            if "error" in answer:
+                raise RuntimeError(answer["error"]["message"])
+            if "result" in answer:
+                return answer["result"]
+
+
+class Cowtgt:
+    """Disks are clones of one template, by name."""
+
+    name = "cowtgt"
+
+    def __init__(self, folder, image, binaries, rings=1, core=SERVER_CORE, settings=""):
+        self.folder, self.binaries, self.core = folder, binaries, core
+        self.port = free_port()
+        self.config = folder / "cowtgt.toml"
+        folder.mkdir(parents=True)
+        self.command("init", "--iqn", PREFIX, "--store", folder / "store", "--listen",
+                     f"127.0.0.1:{self.port}")
+        with self.config.open("a", encoding="ascii") as config:
+            config.write(f"rings = {rings}\n{settings}\n")
+        self.command("template", "import", image, "--name", "image")
+        self.start()
+
+    def command(self, *words):
+        run_quietly(self.binaries / "cowtgt", "--config", self.config, *words)
+
+    def start(self):
+        self.process = Process([self.binaries / "cowtgtd", "--config", self.config],
+                               self.folder / "log", self.core)
+        self.socket = self.folder / "store" / "control.sock"
+        self.process.wait_for(self.socket.is_socket, "cowtgtd")
+
+    def add_disk(self, name):
+        ask_daemon(self.socket, "clone", template="image", name=name, identity="keep")
+
+    def target(self, disk):
+        return f"{PREFIX}:{disk}"
+
+    def stop(self):
+        self.process.stop()
+
+
+class Tgt:
+    """One disk: the image itself, through the page cache."""
+
+    name = "tgt"
+    control_port = 77
+
+    def __init__(self, folder, image):
+        folder.mkdir(parents=True)
+        self.port = free_port()
+        Tgt.control_port += 1
+        self.process = Process(
+            ["tgtd", "-f", "-C", Tgt.control_port, "--iscsi", f"portal=127.0.0.1:{self.port}"],
+            folder / "log", SERVER_CORE)
+        self.process.wait_for(lambda: listens_on(self.port), "tgtd")
+        self.control("target", "new", "-T", self.target(""))
+        self.control("logicalunit", "new", "--lun", 1, "--bstype", "rdwr", "-b", image)
+        self.control("target", "bind", "-I", "ALL")
+
+    def control(self, mode, operation, *words):
+        run_quietly("tgtadm", "-C", Tgt.control_port, "--lld", "iscsi", "--mode", mode, "--op",
+                    operation, "--tid", 1, *words)
+
+    def target(self, _disk):
+        return f"{PREFIX}.tgt:disk"
+
+    def stop(self):
+        self.process.stop()
+
+
+ISTGT = """[Global]
+  NodeBase "{prefix}.istgt"
+  PidFile {folder}/pid
+  AuthFile {folder}/auth
+  MediaDirectory {folder}
+  LogFacility "local7"
+  Timeout 30
+  NopInInterval 20
+  DiscoveryAuthMethod None
+  MaxSessions 16
+  MaxConnections 4
+  MaxR2T 32
+  MaxOutstandingR2T 16
+  DefaultTime2Wait 2
+  DefaultTime2Retain 60
+  FirstBurstLength 262144
+  MaxBurstLength 1048576
+  MaxRecvDataSegmentLength 262144
+  InitialR2T Yes
+  ImmediateData Yes
+  DataPDUInOrder Yes
+  DataSequenceInOrder Yes
+  ErrorRecoveryLevel 0
+[UnitControl]
+[PortalGroup1]
+  Portal DA1 127.0.0.1:{port}
+[InitiatorGroup1]
+  InitiatorName "ALL"
+  Netmask 127.0.0.0/8
+[LogicalUnit1]
+  TargetName disk
+  Mapping PortalGroup1 InitiatorGroup1
+  AuthMethod None
+  UseDigest Auto
+  UnitType Disk
+  QueueDepth 64
+  LUN0 Storage {image} Auto
+"""
+
+
+class Istgt:
+    """One disk: the image itself, through the page cache."""
+
+    name = "istgt"
+
+    def __init__(self, folder, image):
+        folder.mkdir(parents=True)
+        self.port = free_port()
+        config = folder / "istgt.conf"
+        config.write_text(ISTGT.format(prefix=PREFIX, folder=folder, port=self.port, image=image),
+                          encoding="ascii")
+        (folder / "auth").touch(mode=0o600)
+        self.process = Process(["istgt", "-D", "-c", config], folder / "log", SERVER_CORE)
+        self.process.wait_for(lambda: listens_on(self.port), "istgt")
+
+    def target(self, _disk):
+        return f"{PREFIX}.istgt:disk"
+
+    def stop(self):
+        self.process.stop()
+
+
+def other_targets():
+    """Those that are installed; says which are not."""
+    found = []
+    for kind, programs in ((Tgt, ("tgtd", "tgtadm")), (Istgt, ("istgt",))):
+        if have(*programs):
+            found.append(kind)
+        else:
+            print(f"{kind.name} is not installed and is left out (tools/packages bench)")
+    return found

@@ -1,0 +1,243 @@
+"""What is measured, phase by phase. A result is a row of figures with a name such as
+"ext4 cowtgt rr4k-qd32"; report.py makes the tables."""
+
+import os
+
+import storm
+from machine import median
+from peers import Cowtgt, other_targets
+
+IMAGE_BYTES = 512 << 20
+
+RANDOM_READ, RANDOM_WRITE = ("--read", 100), ("--read", 0)
+SEQUENTIAL = ("--order", "sequential")
+READS = {
+    "rr4k-qd1": ("--depth", 1),
+    "rr4k-qd32": ("--depth", 32),
+    "sr128k-qd8": ("--depth", 8, "--block", 128 << 10, *SEQUENTIAL),
+    "sr1m-qd4": ("--depth", 4, "--block", 1 << 20, *SEQUENTIAL),
+}
+RANDOM_WRITES = {
+    "rw4k-qd1": ("--depth", 1, "--read", 0),
+    "rw4k-qd32": ("--depth", 32, "--read", 0),
+    "mix4k-qd32": ("--depth", 32, "--read", 70),
+}
+SEQUENTIAL_WRITES = {
+    "sw128k-qd8": ("--depth", 8, "--read", 0, "--block", 128 << 10, *SEQUENTIAL),
+}
+WORKLOADS = {**READS, **RANDOM_WRITES, **SEQUENTIAL_WRITES}
+FILL = ("--order", "fill", "--block", 1 << 20, "--depth", 4, "--read", 0, "--warm-up", 0)
+FILL_SCATTERED = ("--order", "once", "--depth", 32, "--read", 0, "--warm-up", 0)
+
+# The disks of cowtgtd. What was written to a disk does not move when it is written again.
+FRESH = "fresh"          # nothing written: reads come from the template
+SCATTERED = "scattered"  # every block written, in random order
+IN_ORDER = "in-order"    # every block written, from the beginning to the end: as a plain file
+
+
+class Bench:
+    """The folders, the running targets and the results."""
+
+    def __init__(self, tools, memory, disk, rounds):
+        self.tools, self.rounds = tools, rounds
+        self.places = {"tmpfs": memory, "ext4": disk}
+        self.running = []
+        self.results = {}
+        self.setups = {}
+
+    def image(self, place):
+        path = self.places[place] / "image.raw"
+        if not path.exists():
+            with path.open("wb") as image:
+                for _ in range(IMAGE_BYTES >> 20):
+                    image.write(os.urandom(1 << 20))
+                os.fsync(image.fileno())
+        return path
+
+    def started(self, peer):
+        self.running.append(peer)
+        return peer
+
+    def cowtgt(self, place, name, **options):
+        return self.started(Cowtgt(self.places[place] / name, self.image(place),
+                                   self.tools.binaries, **options))
+
+    def setup(self, place):
+        """cowtgtd with its disks and the other targets on one image, once per place."""
+        if place not in self.setups:
+            cow = self.cowtgt(place, "cowtgt")
+            for disk, fill in ((FRESH, None), (SCATTERED, FILL_SCATTERED), (IN_ORDER, FILL)):
+                cow.add_disk(disk)
+                if fill:
+                    self.tools.load(cow, disk, *fill, seconds=600)
+            others = [self.started(kind(self.places[place] / kind.name, self.image(place)))
+                      for kind in other_targets()]
+            self.setups[place] = [cow, *others]
+        return self.setups[place]
+
+    def stop(self, peer):
+        self.running.remove(peer)
+        peer.stop()
+
+    def stop_all(self):
+        for peer in list(self.running):
+            self.stop(peer)
+
+    def interleaved(self, candidates):
+        """Every candidate in turn, as often as there are rounds; keeps the medians."""
+        rows = {name: [] for name in candidates}
+        for _ in range(self.rounds):
+            for name, measure in candidates.items():
+                rows[name].append(measure())
+        for name, measured in rows.items():
+            self.keep(name, median(measured))
+
+    def keep(self, name, row):
+        self.results[name] = row
+        print(f"{name:42} " + " ".join(
+            f"{key} {row[key]:.5g}" for key in ("iops", "mbps", "p50_us", "p99_us", "target_us",
+                                                "client_us") if key in row), flush=True)
+
+
+def limits(bench):
+    tools = bench.tools
+    bench.interleaved({
+        "limit ping-pong 4k-qd1": lambda: tools.ping_pong("--depth", 1),
+        "limit ping-pong 4k-qd32": lambda: tools.ping_pong("--depth", 32),
+        "limit ping-pong 128k-qd8": lambda: tools.ping_pong("--response", 131120, "--depth", 8),
+        "limit stream": lambda: tools.ping_pong("--stream")})
+    for place in bench.places:
+        for name, words in (("rr4k-qd1", ("randread", "4k", 1)),
+                            ("rr4k-qd32", ("randread", "4k", 32)),
+                            ("sr128k-qd8", ("read", "128k", 8)), ("sr1m-qd4", ("read", "1m", 4))):
+            bench.keep(f"{place} file {name}", tools.fio(bench.image(place), *words))
+
+
+def disk_for(workload):
+    if workload in READS:
+        return FRESH
+    return SCATTERED if workload in RANDOM_WRITES else IN_ORDER
+
+
+def targets(bench):
+    for place in bench.places:
+        peers = bench.setup(place)
+        for workload, words in WORKLOADS.items():
+            candidates = {
+                f"{place} {peer.name} {workload}":
+                    lambda peer=peer: bench.tools.load(peer, disk_for(workload), *words)
+                for peer in peers}
+            if workload == "rr4k-qd1":  # what it is compared with, at the same time
+                candidates["limit ping-pong 4k-qd1"] = lambda: bench.tools.ping_pong("--depth", 1)
+            if workload == "sr128k-qd8":
+                candidates["limit ping-pong 128k-qd8"] = lambda: bench.tools.ping_pong(
+                    "--response", 131120, "--depth", 8)
+            if workload == "sr1m-qd4":
+                candidates["limit stream"] = lambda: bench.tools.ping_pong("--stream")
+            bench.interleaved(candidates)
+        for peer in peers:
+            bench.keep(f"{place} {peer.name} idle", bench.tools.load(peer, FRESH, "--idle"))
+
+
+def overlay(bench):
+    """What copy-on-write costs: disks of one daemon against one that is written in order."""
+    for place in bench.places:
+        cow = bench.setup(place)[0]
+        fresh = iter(range(1000))
+
+        def first_writes():
+            disk = f"first{next(fresh)}"
+            cow.add_disk(disk)
+            return bench.tools.load(cow, disk, *RANDOM_WRITES["rw4k-qd32"], "--order", "once")
+
+        load = bench.tools.load
+        bench.interleaved({
+            f"{place} overlay read": lambda: load(cow, FRESH, *READS["rr4k-qd32"]),
+            f"{place} plain read": lambda: load(cow, IN_ORDER, *READS["rr4k-qd32"]),
+            f"{place} overlay overwrite":
+                lambda: load(cow, SCATTERED, *RANDOM_WRITES["rw4k-qd32"]),
+            f"{place} plain overwrite": lambda: load(cow, IN_ORDER, *RANDOM_WRITES["rw4k-qd32"]),
+            f"{place} overlay first write": first_writes})
+
+
+def digests(bench):
+    cow = bench.setup("ext4")[0]
+    candidates = {}
+    for workload in ("rr4k-qd32", "sr128k-qd8"):
+        for label, words in (("", ()), (" digests", ("--digests",))):
+            candidates[f"ext4 fresh {workload}{label}"] = (
+                lambda words=words, workload=workload:
+                bench.tools.load(cow, FRESH, *READS[workload], *words))
+    bench.interleaved(candidates)
+
+
+def poll(bench):
+    cow, *others = bench.setup("tmpfs")
+    polling = bench.cowtgt("tmpfs", "polling", settings="busy_poll_us = 100")
+    polling.add_disk(FRESH)
+    peers = {"polling": polling, "sleeping": cow, **{peer.name: peer for peer in others}}
+    bench.interleaved({
+        f"poll {name} rr4k-qd1": lambda peer=peer: bench.tools.load(peer, FRESH, "--depth", 1)
+        for name, peer in peers.items()})
+    bench.keep("poll polling idle", bench.tools.load(polling, FRESH, "--idle"))
+    bench.stop(polling)
+
+
+SESSIONS = (1, 16, 64, 256, 1000)
+COMMANDS = 64  # in flight, over all sessions
+
+
+def scale(bench):
+    cow = bench.cowtgt("tmpfs", "many")
+    for number in range(1, SESSIONS[-1] + 1):
+        cow.add_disk(f"m{number}")
+    bench.tools.load(cow, "m1", "--depth", 32)  # the daemon is warm
+    before = cow.process.resident_bytes()
+    candidates = {}
+    for sessions in SESSIONS:
+        active = min(sessions, COMMANDS)
+        candidates[f"scale sessions {sessions}"] = (
+            lambda sessions=sessions, active=active:
+            bench.tools.load(cow, "m%", "--sessions", sessions, "--active", active, "--depth",
+                             COMMANDS // active))
+    for sessions in (32, SESSIONS[-1]):
+        candidates[f"scale 32 of {sessions} qd1"] = (
+            lambda sessions=sessions: bench.tools.load(cow, "m%", "--sessions", sessions,
+                                                       "--active", 32, "--depth", 1))
+    bench.interleaved(candidates)
+    bench.stop(cow)
+    cow.start()
+    bench.running.append(cow)
+    bench.tools.load(cow, "m1", "--depth", 32)
+    before = cow.process.resident_bytes()
+    peak = []
+    row = bench.tools.load_while(
+        lambda: peak.append(cow.process.resident_bytes()), cow, "m%", "--sessions", SESSIONS[-1],
+        "--idle", "--warm-up", 5, seconds=10)
+    row["memory_per_session"] = (max(peak) - before) / (SESSIONS[-1] - 1)
+    bench.keep(f"scale idle {SESSIONS[-1]}", row)
+    print(f"    {row['memory_per_session'] / 1024:.1f} KiB per session, "
+          f"{row['target_core_percent']:.3f} % of a core", flush=True)
+    bench.stop(cow)
+
+
+def rings(bench):
+    """Two rings, 64 sessions, nothing pinned."""
+    cow = bench.cowtgt("tmpfs", "rings", rings=2, core=None)
+    for number in range(1, 65):
+        cow.add_disk(f"m{number}")
+    bench.interleaved({
+        "rings two, 64 sessions": lambda: bench.tools.load(
+            cow, "m%", "--sessions", 64, "--depth", 1, core=None)})
+    bench.stop(cow)
+
+
+def boot_storm(bench):
+    cow = bench.cowtgt("ext4", "storm")
+    for name, row in storm.run(bench.tools, cow, bench.places["ext4"]).items():
+        bench.keep(name, row)
+    bench.stop(cow)
+
+
+ALL = {"limits": limits, "targets": targets, "overlay": overlay, "digests": digests, "poll": poll,
+       "scale": scale, "rings": rings, "storm": boot_storm}
