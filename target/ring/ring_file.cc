@@ -18,6 +18,11 @@ namespace {
 /// than 2 GiB, and a length is an int in the ring).
 constexpr std::uint64_t transfer_max = 1U << 30;
 
+bool moves_data(const FileOperation& operation) {
+    return operation.kind == FileOperation::Kind::read ||
+           operation.kind == FileOperation::Kind::write;
+}
+
 bool is_on_tmpfs(int file) {
     struct statfs facts {};
     return fstatfs(file, &facts) == 0 && facts.f_type == TMPFS_MAGIC;
@@ -29,7 +34,12 @@ RingFile::RingFile(Ring& ring, Descriptors descriptors, DirectIoAlignment alignm
     : ring_(ring),
       descriptors_(descriptors),
       alignment_(alignment),
-      reads_never_wait_(is_on_tmpfs(descriptors.buffered)) {}
+      in_memory_(is_on_tmpfs(descriptors.buffered)) {
+    answering_.run = [](Deferred& deferred) {
+        static_cast<RingFile*>(deferred.owner)->give_answers();
+    };
+    answering_.owner = this;
+}
 
 RingFile::~RingFile() {
     CHECK(outstanding_ == 0);
@@ -38,6 +48,11 @@ RingFile::~RingFile() {
 }
 
 void RingFile::submit(FileOperation& operation) {
+    operation.transferred = 0;
+    if (in_memory_ && moves_data(operation)) {
+        transfer_in_memory(operation);
+        return;
+    }
     if (free_.empty()) {
         all_.push_back(std::make_unique<Pending>());
         free_.push_back(all_.back().get());
@@ -46,8 +61,40 @@ void RingFile::submit(FileOperation& operation) {
     free_.pop_back();
     ++outstanding_;
     pending = {{completed, &pending}, this, &operation};
-    operation.transferred = 0;
     start(pending);
+}
+
+void RingFile::transfer_in_memory(FileOperation& operation) {
+    const MutableBytes data = operation.data;
+    const bool reads = operation.kind == FileOperation::Kind::read;
+    int os_errno = 0;
+    while (operation.transferred < data.size() && os_errno == 0) {
+        const MutableBytes rest = data.subspan(operation.transferred);
+        const auto at = static_cast<off_t>(operation.offset + operation.transferred);
+        const ssize_t moved = reads ? pread(descriptors_.data, rest.data(), rest.size(), at)
+                                    : pwrite(descriptors_.data, rest.data(), rest.size(), at);
+        if (moved > 0) {
+            operation.transferred += static_cast<std::uint64_t>(moved);
+        } else if (moved == 0 && reads) {
+            std::memset(rest.data(), 0, rest.size());  // past the end
+            operation.transferred = data.size();
+        } else if (moved == 0 || errno != EINTR) {
+            os_errno = moved == 0 ? EIO : errno;
+        }
+    }
+    ++outstanding_;
+    answers_.push_back({&operation, os_errno});
+    ring_.defer(answering_, Ring::Order::early);
+}
+
+void RingFile::give_answers() {
+    // `done` may submit again, which adds to answers_.
+    being_given_.swap(answers_);
+    for (const Answer& answer : being_given_) {
+        --outstanding_;
+        answer.operation->done(*answer.operation, answer.os_errno);
+    }
+    being_given_.clear();
 }
 
 void RingFile::start(Pending& pending) {
@@ -95,9 +142,7 @@ void RingFile::progressed(Pending& pending, std::int32_t result) {
         finish(pending, -result);
         return;
     }
-    const bool moves_data =
-        operation.kind == FileOperation::Kind::read || operation.kind == FileOperation::Kind::write;
-    if (!moves_data) {
+    if (!moves_data(operation)) {
         finish(pending, 0);
         return;
     }
@@ -123,10 +168,10 @@ void RingFile::finish(Pending& pending, int os_errno) {
 }
 
 bool RingFile::read_now(std::uint64_t offset, MutableBytes into) {
+    const auto at = static_cast<off_t>(offset);
     const iovec piece{into.data(), into.size()};
-    const int flags = reads_never_wait_ ? 0 : RWF_NOWAIT;
-    const ssize_t got =
-        preadv2(descriptors_.buffered, &piece, 1, static_cast<off_t>(offset), flags);
+    const ssize_t got = in_memory_ ? pread(descriptors_.buffered, into.data(), into.size(), at)
+                                   : preadv2(descriptors_.buffered, &piece, 1, at, RWF_NOWAIT);
     return got == static_cast<ssize_t>(into.size());
 }
 

@@ -131,13 +131,14 @@ TEST(Ring, SaysWhenNoReceiveBufferIsFreeUntilOneIsRecycled) {
     close(ends[1]);
 }
 
-class RingFileTest : public testing::Test {
+/// On the disk, where io_uring moves the data, and on tmpfs, where it does not.
+class RingFileTest : public testing::TestWithParam<std::string> {
 protected:
     void SetUp() override {
-        char name[] = "/tmp/ring_file_test.XXXXXX";
-        descriptor_ = mkstemp(name);
+        std::string name = GetParam() + "/ring_file_test.XXXXXX";
+        descriptor_ = mkstemp(name.data());
         ASSERT_GE(descriptor_, 0);
-        unlink(name);
+        unlink(name.c_str());
         ring_ = make_ring();
         file_ = std::make_unique<RingFile>(*ring_, RingFile::Descriptors{descriptor_, descriptor_},
                                            DirectIoAlignment{1, 1});
@@ -165,7 +166,7 @@ protected:
     std::unique_ptr<RingFile> file_;
 };
 
-TEST_F(RingFileTest, ReadsZerosPastTheEndOfTheFile) {
+TEST_P(RingFileTest, ReadsZerosPastTheEndOfTheFile) {
     ASSERT_EQ(pwrite(descriptor_, "abc", 3, 0), 3);
     std::array<std::byte, 8> into{};
     into.fill(std::byte{0xff});
@@ -176,7 +177,7 @@ TEST_F(RingFileTest, ReadsZerosPastTheEndOfTheFile) {
     EXPECT_EQ(std::memcmp(into.data(), "abc\0\0\0\0\0", 8), 0);
 }
 
-TEST_F(RingFileTest, WritesAndExtendsTheFile) {
+TEST_P(RingFileTest, WritesAndExtendsTheFile) {
     std::array<std::byte, 3> from{std::byte{'x'}, std::byte{'y'}, std::byte{'z'}};
     FileOperation write;
     write.kind = FileOperation::Kind::write;
@@ -186,27 +187,82 @@ TEST_F(RingFileTest, WritesAndExtendsTheFile) {
     EXPECT_EQ(lseek(descriptor_, 0, SEEK_END), 4099);
 }
 
-TEST_F(RingFileTest, ReportsTheSystemsError) {
+TEST_P(RingFileTest, ReportsTheSystemsError) {
     FileOperation punch;
     punch.kind = FileOperation::Kind::punch_hole;
     punch.length = 0;  // the kernel calls this EINVAL
     EXPECT_EQ(run(punch), EINVAL);
 }
 
-TEST_F(RingFileTest, AppendedBytesAreInTheFileAtOnce) {
+TEST_P(RingFileTest, AppendedBytesAreInTheFileAtOnce) {
     EXPECT_EQ(file_->append_now(10, bytes_of("journal")), 0);
     char text[8] = "";
     EXPECT_EQ(pread(descriptor_, text, 7, 10), 7);
     EXPECT_STREQ(text, "journal");
 }
 
-TEST_F(RingFileTest, ReadNowAnswersOnlyWithEverything) {
+TEST_P(RingFileTest, ReadNowAnswersOnlyWithEverything) {
     ASSERT_EQ(pwrite(descriptor_, "abcdef", 6, 0), 6);
     std::array<std::byte, 6> whole{};
     EXPECT_TRUE(file_->read_now(0, whole));
     EXPECT_EQ(text_of(whole), "abcdef");
     EXPECT_FALSE(file_->read_now(3, whole));  // the file ends before
 }
+
+TEST_P(RingFileTest, AnswersFromTheLoopAndInOrder) {
+    std::array<std::byte, 4096> content{};
+    content.fill(std::byte{7});
+    std::array<std::byte, 4096> into{};
+    struct Script {
+        Ring& ring;
+        RingFile& file;
+        FileOperation read{};
+        bool submitting = false;
+        int answers = 0;
+    } script{*ring_, *file_};
+    FileOperation write;
+    write.kind = FileOperation::Kind::write;
+    write.data = content;
+    write.owner = script.read.owner = &script;
+    write.done = [](FileOperation& done, int os_errno) {
+        Script& running = *static_cast<Script*>(done.owner);
+        EXPECT_EQ(os_errno, 0);
+        EXPECT_FALSE(running.submitting);
+        ++running.answers;
+        running.submitting = true;  // an answer may submit, and is not answered inside of it
+        running.file.submit(running.read);
+        running.submitting = false;
+    };
+    script.read.data = into;
+    script.read.done = [](FileOperation& done, int os_errno) {
+        Script& running = *static_cast<Script*>(done.owner);
+        EXPECT_EQ(os_errno, 0);
+        EXPECT_FALSE(running.submitting);
+        ++running.answers;
+        running.ring.stop();
+    };
+    script.submitting = true;
+    file_->submit(write);
+    script.submitting = false;
+    ring_->run();
+    EXPECT_EQ(script.answers, 2);
+    EXPECT_EQ(into, content);
+}
+
+TEST_P(RingFileTest, WritesToADescriptorForReadingFail) {
+    const int reading = open(("/proc/self/fd/" + std::to_string(descriptor_)).c_str(), O_RDONLY);
+    ASSERT_GE(reading, 0);
+    file_ = std::make_unique<RingFile>(*ring_, RingFile::Descriptors{reading, reading},
+                                       DirectIoAlignment{1, 1});
+    std::array<std::byte, 8> from{};
+    FileOperation write;
+    write.kind = FileOperation::Kind::write;
+    write.data = from;
+    EXPECT_EQ(run(write), EBADF);
+}
+
+INSTANTIATE_TEST_SUITE_P(Disk, RingFileTest, testing::Values("/tmp"));
+INSTANTIATE_TEST_SUITE_P(Memory, RingFileTest, testing::Values("/dev/shm"));
 
 }  // namespace
 }  // namespace cowtgt::ring
