@@ -47,6 +47,10 @@ RingFile::~RingFile() {
     if (descriptors_.buffered != descriptors_.data) close(descriptors_.buffered);
 }
 
+void RingFile::expect_no_read_ahead() {
+    posix_fadvise(descriptors_.buffered, 0, 0, POSIX_FADV_RANDOM);  // advice: it may fail
+}
+
 void RingFile::submit(FileOperation& operation) {
     operation.transferred = 0;
     if (in_memory_ && moves_data(operation)) {

@@ -25,6 +25,9 @@ public:
     RingFile(const RingFile&) = delete;
     RingFile& operator=(const RingFile&) = delete;
 
+    /// Reads what is asked for and no more: whoever asks reads ahead by himself.
+    void expect_no_read_ahead();
+
     void submit(FileOperation& operation) override;
     bool read_now(std::uint64_t offset, MutableBytes into) override;
     int append_now(std::uint64_t offset, Bytes from) override;
