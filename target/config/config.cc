@@ -127,6 +127,16 @@ Result<void> read_login_timeout(const Reading& reading) {
     return {};
 }
 
+Result<void> read_busy_poll(const Reading& reading) {
+    const auto* value = std::get_if<std::int64_t>(&reading.entry.value);
+    if (value == nullptr || *value < 0 || *value > busy_poll_us_max) {
+        return reading.wrong("is a number of microseconds from 0 to " +
+                             std::to_string(busy_poll_us_max));
+    }
+    reading.config.busy_poll_us = static_cast<std::uint32_t>(*value);
+    return {};
+}
+
 Result<void> read_log(const Reading& reading) {
     const auto* value = std::get_if<TomlString>(&reading.entry.value);
     const auto* found =
@@ -153,6 +163,7 @@ constexpr std::array settings = {
     SettingRow{"log", read_log},
     SettingRow{"connections", read_connections},
     SettingRow{"login_timeout", read_login_timeout},
+    SettingRow{"busy_poll_us", read_busy_poll},
 };
 
 std::string known_settings() {
@@ -248,6 +259,11 @@ std::string config_text(const Config& config) {
             "connections = " + std::to_string(config.connections_max) + "\n";
     text += std::string(config.login_seconds_max == usual.login_seconds_max ? "# " : "") +
             "login_timeout = " + std::to_string(config.login_seconds_max) + "\n\n";
+    text +=
+        "# A thread that has just worked stays awake so many microseconds (at most 1000): less\n"
+        "# latency, more CPU.\n";
+    text += std::string(config.busy_poll_us == 0 ? "# " : "") +
+            "busy_poll_us = " + std::to_string(config.busy_poll_us) + "\n\n";
     text += "# error, warning, info or debug\n";
     text += std::string(config.log_level == LogLevel::info ? "# log = " : "log = ") +
             toml_string(to_string(config.log_level)) + "\n";

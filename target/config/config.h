@@ -17,6 +17,7 @@ inline constexpr std::string_view default_store = "/var/lib/cowtgt";
 inline constexpr std::string_view default_control_socket = "/run/cowtgt/cowtgt.sock";
 inline constexpr std::string_view default_listen = "[::]:3260";
 inline constexpr std::uint32_t rings_max = 256;
+inline constexpr std::uint32_t busy_poll_us_max = 1000;
 
 enum class LogLevel : std::uint8_t { error, warning, info, debug };
 std::string_view to_string(LogLevel level);
@@ -35,6 +36,7 @@ struct Config {
     std::uint32_t rings = 0;               ///< 0: one per core
     std::uint32_t connections_max = 4096;  ///< per thread
     std::uint32_t login_seconds_max = 15;  ///< from a connection to the end of its login
+    std::uint32_t busy_poll_us = 0;        ///< a thread stays awake so long after its last work
     LogLevel log_level = LogLevel::info;
 };
 

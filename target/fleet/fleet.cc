@@ -171,6 +171,7 @@ Result<void> Fleet::start_rings(std::uint32_t count) {
         options.index = index;
         options.limits.connections_max = config_.connections_max;
         options.limits.login_seconds_max = config_.login_seconds_max;
+        options.busy_poll_us = config_.busy_poll_us;
         for (const config::Endpoint& endpoint : config_.listen) {
             options.portals.push_back(config::to_string(endpoint));
         }

@@ -137,7 +137,9 @@ RingWorker::~RingWorker() {
 
 void RingWorker::run_thread(std::function<void(Result<void>)> started) {
     pthread_setname_np(pthread_self(), ("ring-" + std::to_string(options_.index)).c_str());
-    auto made = ring::Ring::create({});
+    ring::Ring::Options ring_options;
+    ring_options.busy_poll_us = options_.busy_poll_us;
+    auto made = ring::Ring::create(ring_options);
     if (!made) {
         started(made.error());
         return;

@@ -82,6 +82,7 @@ public:
         std::uint32_t index = 0;
         iscsi::ConnectionLimits connection;
         WorkerLimits limits;
+        std::uint32_t busy_poll_us = 0;         ///< ring::Ring::Options
         std::vector<std::string> portals = {};  ///< all that the daemon listens on, "10.0.0.1:3260"
     };
 

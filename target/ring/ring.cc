@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 namespace cowtgt::ring {
@@ -13,7 +14,17 @@ namespace cowtgt::ring {
 namespace {
 
 constexpr int buffer_group = 0;
+constexpr int looks_per_clock = 32;   ///< of the busy poll, between two looks at the clock
 constexpr unsigned workers_max = 16;  ///< kernel threads per ring for what cannot be non-blocking
+
+/// Tells the core that this is a loop that waits.
+void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
 
 }  // namespace
 
@@ -47,6 +58,7 @@ struct Ring::Kernel {
         io_uring_params parameters{};
         parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                            IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL;
+        if (options.busy_poll_us != 0) parameters.flags |= IORING_SETUP_TASKRUN_FLAG;
         parameters.cq_entries = options.entries * 8;
         const int failed = io_uring_queue_init_params(options.entries, &ring, &parameters);
         if (failed != 0) {
@@ -288,14 +300,36 @@ void Ring::dispatch_completions() {
         auto* completion = reinterpret_cast<Completion*>(entry->user_data);
         const Completion::Outcome outcome{entry->res, (entry->flags & IORING_CQE_F_MORE) != 0,
                                           entry->flags};
+        bytes_moved_ = bytes_moved_ || outcome.result > 0;
         io_uring_cqe_seen(&kernel_->ring, entry);
         if (completion != nullptr) completion->done(*completion, outcome);
+    }
+}
+
+/// Looks for completions without sleeping, for busy_poll_us. The kernel's word for "enter me" is
+/// in shared memory, so looking is no system call.
+void Ring::wait_awake() {
+    using std::chrono::steady_clock;
+    io_uring& ring = kernel_->ring;
+    io_uring_submit(&ring);
+    const auto end = steady_clock::now() + std::chrono::microseconds(kernel_->options.busy_poll_us);
+    while (io_uring_cq_ready(&ring) == 0 && steady_clock::now() < end) {
+        for (int i = 0; i < looks_per_clock; ++i) {
+            if ((io_uring_smp_load_acquire(ring.sq.kflags) & IORING_SQ_TASKRUN) != 0) {
+                io_uring_get_events(&ring);
+                break;
+            }
+            relax();
+        }
     }
 }
 
 void Ring::run() {
     while (!stopped_) {
         run_deferred();
+        if (kernel_->options.busy_poll_us != 0 && std::exchange(bytes_moved_, false)) {
+            wait_awake();
+        }
         const int submitted = io_uring_submit_and_wait(&kernel_->ring, 1);
         CHECK(submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN ||
               submitted == -EBUSY || submitted == -ETIME);

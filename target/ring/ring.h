@@ -41,7 +41,8 @@ struct Deferred {
 ///
 /// Threads: made and used on one thread; only post() and stop() may be called from others. That
 /// thread also calls release(); the object itself is destroyed when nobody posts any more. Idle,
-/// the thread sleeps in the kernel and costs nothing.
+/// the thread sleeps in the kernel and costs nothing; with busy_poll_us it looks for work that much
+/// longer before it falls asleep.
 /// Requires Linux 6.1 (SINGLE_ISSUER, DEFER_TASKRUN); create() says so if the kernel is older.
 class Ring {
 public:
@@ -49,6 +50,7 @@ public:
         std::uint32_t entries = 1024;        ///< submission queue; the completion queue has 8x
         std::uint32_t receive_buffers = 64;  ///< provided buffers, a power of two
         std::uint32_t receive_buffer_bytes = 65536;
+        std::uint32_t busy_poll_us = 0;  ///< after the last bytes moved; 0: sleep at once
     };
 
     static Result<std::unique_ptr<Ring>> create(const Options& options);
@@ -102,6 +104,7 @@ private:
     explicit Ring(std::unique_ptr<Kernel> kernel);
     io_uring_sqe& next_entry(Completion* completion);
     void dispatch_completions();
+    void wait_awake();
     void run_deferred();
     void arm_inbox();
     void run_messages();
@@ -111,6 +114,7 @@ private:
     DeferredList early_;
     DeferredList late_;
     std::atomic<bool> stopped_{false};
+    bool bytes_moved_ = false;  ///< in the last turn
 
     std::mutex inbox_mutex_;
     std::vector<std::function<void()>> inbox_;

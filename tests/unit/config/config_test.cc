@@ -72,6 +72,8 @@ TEST(Config, ErrorsHaveLineAndColumn) {
     expect_error(good + "rings = -1\n", "2:9", "'rings' is a number");
     expect_error(good + "rings = 257\n", "2:9", "256");
     expect_error(good + "rings = 1.5\n", "2:9", "'rings' is a number");
+    expect_error(good + "busy_poll_us = 1001\n", "2:16", "microseconds from 0 to 1000");
+    expect_error(good + "busy_poll_us = true\n", "2:16", "microseconds");
     expect_error(good + "log = 'loud'\n", "2:7", "\"debug\"");
     expect_error("\n  iqn = 'iqn.lan'\n", "2:9", "iqn.YEAR-MONTH");
     expect_error(good + "iqn = 'iqn.2026-01.lan'\n", "2:7", "iqn");
@@ -114,6 +116,7 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     config.rings = 3;
     config.connections_max = 7;
     config.login_seconds_max = 60;
+    config.busy_poll_us = 50;
     config.log_level = LogLevel::error;
     const auto full = parse_config(config_text(config), file);
     ASSERT_TRUE(full) << full.error().message;
@@ -122,6 +125,8 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     EXPECT_EQ(full->connections_max, 7U);
     EXPECT_EQ(full->login_seconds_max, 60U);
     EXPECT_EQ(plain->login_seconds_max, 15U);
+    EXPECT_EQ(full->busy_poll_us, 50U);
+    EXPECT_EQ(plain->busy_poll_us, 0U);
     EXPECT_EQ(full->log_level, LogLevel::error);
 }
 

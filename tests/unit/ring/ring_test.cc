@@ -17,8 +17,11 @@
 namespace cowtgt::ring {
 namespace {
 
-std::unique_ptr<Ring> make_ring() {
-    auto ring = Ring::create({.entries = 64, .receive_buffers = 4, .receive_buffer_bytes = 4096});
+std::unique_ptr<Ring> make_ring(std::uint32_t busy_poll_us = 0) {
+    auto ring = Ring::create({.entries = 64,
+                              .receive_buffers = 4,
+                              .receive_buffer_bytes = 4096,
+                              .busy_poll_us = busy_poll_us});
     EXPECT_TRUE(ring) << ring.error().message;
     return std::move(ring).value();
 }
@@ -97,6 +100,44 @@ TEST(Ring, ReceivesIntoItsOwnBuffersAndTakesThemBack) {
         EXPECT_EQ(text_of(fresh->provided_bytes(once.outcome)), text);
         fresh->recycle(once.outcome);
     }
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(Ring, MissesNothingWhileItPollsAndWhenItSleepsAfterwards) {
+    auto ring = make_ring(200);
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    struct Counter {
+        Ring& ring;
+        int socket;
+        std::size_t bytes = 0;
+        std::array<std::byte, 16> into{};
+        Completion completion{};
+    } counter{*ring, ends[0]};
+    counter.completion = {[](Completion& done, const Completion::Outcome& outcome) {
+                              Counter& all = *static_cast<Counter*>(done.owner);
+                              all.bytes += static_cast<std::size_t>(outcome.result);
+                              if (all.bytes == 2000) {
+                                  all.ring.stop();
+                              } else {
+                                  all.ring.receive(all.socket, all.into, all.completion);
+                              }
+                          },
+                          &counter};
+    ring->receive(ends[0], counter.into, counter.completion);
+    // One byte at a time and a message between: some come while it polls, some wake it.
+    int messages = 0;  // the ring's
+    std::thread other([&] {
+        for (int i = 0; i < 2000; ++i) {
+            if (i % 50 == 0) ring->post([&messages] { ++messages; });
+            EXPECT_EQ(write(ends[1], "x", 1), 1);
+        }
+    });
+    ring->run();
+    other.join();
+    EXPECT_EQ(counter.bytes, 2000U);
+    EXPECT_EQ(messages, 40);  // all were posted before the last byte, and stop() after it
     close(ends[0]);
     close(ends[1]);
 }
