@@ -160,18 +160,8 @@ TEST_P(OwnInitiator, WhatIsWrittenIsRead) {
     SocketInitiator initiator(daemon->portal(), settings);
     ASSERT_EQ(initiator.log_in(), 0);
     test::IscsiInitiator& protocol = initiator.protocol();
-    const auto run = [&](test::InitiatorCommand command) {
-        const std::uint32_t tag = protocol.submit(std::move(command));
-        std::optional<test::InitiatorCompletion> completion;
-        initiator.run_until([&] {
-            completion = protocol.take_completion(tag);
-            return completion.has_value();
-        });
-        if (!completion) ADD_FAILURE() << "no answer";
-        return completion.value_or(test::InitiatorCompletion{});
-    };
     // The first command of a nexus may be answered with a unit attention.
-    run({.cdb = std::vector<std::uint8_t>(6)});
+    initiator.run({.cdb = std::vector<std::uint8_t>(6)});
     std::uint32_t seed = row.segment + row.first_burst;
     for (const std::uint32_t size : sizes) {
         if (row.segment <= small_segment_max && size > small_pdus_size_max) continue;
@@ -179,11 +169,12 @@ TEST_P(OwnInitiator, WhatIsWrittenIsRead) {
         const std::vector<std::uint8_t> data = noise(size, ++seed);
         const Bytes bytes = std::as_bytes(std::span(data));
         const std::uint64_t lba = seed % 11;
-        const auto written = run({.cdb = cdb16(write_16, lba, size / block_size),
-                                  .data_out = {bytes.begin(), bytes.end()}});
+        const auto written = initiator.run({.cdb = cdb16(write_16, lba, size / block_size),
+                                            .data_out = {bytes.begin(), bytes.end()}});
         ASSERT_EQ(written.status, 0);
         EXPECT_FALSE(written.underflow || written.overflow);
-        const auto read = run({.cdb = cdb16(read_16, lba, size / block_size), .read_length = size});
+        const auto read =
+            initiator.run({.cdb = cdb16(read_16, lba, size / block_size), .read_length = size});
         ASSERT_EQ(read.status, 0);
         EXPECT_TRUE(
             std::equal(bytes.begin(), bytes.end(), read.data_in.begin(), read.data_in.end()));

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -57,6 +58,19 @@ std::uint16_t SocketInitiator::log_in() {
     protocol_.start_login();
     run_until([this] { return protocol_.login_status().has_value(); });
     return protocol_.login_status().value_or(no_status);
+}
+
+test::InitiatorCompletion SocketInitiator::run(test::InitiatorCommand command) {
+    const std::uint32_t tag = protocol_.submit(std::move(command));
+    std::optional<test::InitiatorCompletion> completion;
+    run_until([&] {
+        completion = protocol_.take_completion(tag);
+        return completion.has_value();
+    });
+    if (completion) return *std::move(completion);
+    test::InitiatorCompletion none;
+    none.status = 0xff;
+    return none;
 }
 
 void SocketInitiator::send_all() {

@@ -27,6 +27,8 @@ public:
     void send_raw(Bytes bytes);
     /// Sends a login and waits for its status; 0xffff when there was none.
     std::uint16_t log_in();
+    /// Sends a command and waits for its end. Status ffh when there was none.
+    test::InitiatorCompletion run(test::InitiatorCommand command);
 
 private:
     void send_all();
