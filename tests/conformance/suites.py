@@ -34,6 +34,7 @@ TOOL_FAULTS = {
 
 # Suites whose tests disturb each other: the first one ends the session that the next would use.
 ONE_BY_ONE = {"iSCSITMF"}
+KINDS = ("passed", "failed", "skipped")
 SECONDS_PER_RUN = 240  # a suite that sanitizes the unit takes two minutes
 # Tests that return early without saying [SKIPPED].
 SILENT_SKIPS = re.compile(
@@ -113,11 +114,12 @@ def merged(old, new):
 
 
 def measure(setups, folder, wanted):
-    """{target: {suite: {test: (verdict, why)}}}"""
+    """{target: {suite: {test: (verdict, why)}}} and {(target, setup): [verdict]}"""
     listed = listed_tests()
-    results = {}
+    results, by_setup = {}, {}
     for target, name, url, second_url, *only in setups:
         of_target = results.setdefault(target, {})
+        of_setup = by_setup.setdefault((target, name), [])
         for suite, tests in listed.items():
             if not any(fnmatch.fnmatchcase(suite, pattern) for pattern in wanted or ["*"]):
                 continue
@@ -127,10 +129,16 @@ def measure(setups, folder, wanted):
             print(f"{target} {name}: {suite}", file=sys.stderr, flush=True)
             found = run_suite(urls, folder, suite, tests)
             known = of_target.setdefault(suite, {})
+            of_setup.extend(verdict for verdict, _ in found.values())
             for test, (verdict, why) in found.items():
                 result = verdict, f"on {name}: {why}" if why else ""
                 known[test] = merged(known[test], result) if test in known else result
-    return results
+    return results, by_setup
+
+
+def counted(verdicts_of_some):
+    """"passed / failed / skipped" of a list of verdicts."""
+    return " / ".join(str(verdicts_of_some.count(kind)) for kind in KINDS)
 
 
 def main():
@@ -142,25 +150,21 @@ def main():
             setups.append(next(words).split(","))
         else:
             wanted.append(word)
-    results = measure(setups, folder, wanted)
+    results, by_setup = measure(setups, folder, wanted)
     first = next(iter(results))
     if not results[first]:
         sys.exit("iscsi-test-cu lists no such suite")
-    kinds = ("passed", "failed", "skipped")
-    totals = {target: dict.fromkeys(kinds, 0) for target in results}
     print(f"{'passed / failed / skipped':26}" + "".join(f"{target:>18}" for target in results))
     for suite in results[first]:
-        line = f"{suite:26}"
-        for target in results:
-            found = results[target].get(suite, {})
-            counts = {kind: sum(verdict == kind for verdict, _ in found.values())
-                      for kind in kinds}
-            for kind in kinds:
-                totals[target][kind] += counts[kind]
-            line += f"{' / '.join(str(counts[kind]) for kind in kinds):>18}"
-        print(line)
-    print(f"{'in all':26}" + "".join(
-        f"{' / '.join(str(totals[target][kind]) for kind in kinds):>18}" for target in results))
+        print(f"{suite:26}" + "".join(
+            f"{counted([verdict for verdict, _ in of.get(suite, {}).values()]):>18}"
+            for of in results.values()))
+    print()
+    for target, name in by_setup:
+        print(f"{target + ', ' + name:26}{counted(by_setup[target, name]):>18}")
+    for target, of in results.items():
+        merged_verdicts = [verdict for tests in of.values() for verdict, _ in tests.values()]
+        print(f"{target + ', all together':26}{counted(merged_verdicts):>18}")
     bad = 0
     for suite, tests in results[first].items():
         for test, (verdict, why) in tests.items():
