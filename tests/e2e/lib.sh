@@ -17,8 +17,8 @@ daemon_log=$work/daemon.log
 daemon_pid=
 mounts=()
 
-finish() {
-    local status=$? mount
+finish() {  # [status]
+    local status=${1:-$?} mount
     trap - EXIT
     if [ -n "$daemon_pid" ]; then
         kill -KILL "$daemon_pid" 2>/dev/null || true
