@@ -52,6 +52,7 @@ void Connection::State::read(Bytes& in) {
         if (&source == &held) held_input_read_ = held_input_.size() - held.size();
         if (step == PduReader::Step::need_more) return;
         take(step);
+        forget_held_input();
     }
 }
 
@@ -60,9 +61,15 @@ Bytes Connection::State::held_input() {
     if (!has_held_input()) return {};
     if (held_input_read_ == held_input_.size()) {
         held_input_ = held_commands_.take(numbering_.exp_cmd_sn());
-        held_input_read_ = 0;
     }
     return Bytes(held_input_).subspan(held_input_read_);
+}
+
+/// Gives the memory back once all is read; there may be none again for a long time.
+void Connection::State::forget_held_input() {
+    if (held_input_.empty() || held_input_read_ < held_input_.size()) return;
+    held_input_ = {};
+    held_input_read_ = 0;
 }
 
 bool Connection::State::has_held_input() const {

@@ -39,6 +39,7 @@ struct Connection::State {
     bool takes_input() const;
     bool has_held_input() const;
     Bytes held_input();
+    void forget_held_input();
     void take(PduReader::Step step);
     void begin_pdu();
     void begin_full_feature_pdu();

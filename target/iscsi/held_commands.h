@@ -19,7 +19,6 @@ public:
     /// Bytes of all of them; a peer that leaves a gap has no claim to more.
     static constexpr std::size_t byte_count_max = 1U << 20;
 
-    bool empty() const { return commands_.empty(); }
     std::size_t byte_count() const { return byte_count_; }
     bool contains(SerialNumber32 cmd_sn) const { return commands_.contains(cmd_sn.value); }
     bool has_task(std::uint32_t initiator_task_tag) const;
