@@ -193,10 +193,12 @@ std::string render_clone(const json& instance) {
 
 std::string render_snapshots(const json& snapshots) {
     if (snapshots.empty()) return "no snapshots; make one with: cowtgt snapshot NAME\n";
-    std::vector<std::vector<std::string>> rows = {{"SNAPSHOT", "CREATED", "SIZE", "OWN", "CLONES"}};
+    std::vector<std::vector<std::string>> rows = {
+        {"SNAPSHOT", "CREATED", "SIZE", "OWN", "CONTENT", "CLONES"}};
     for (const json& snapshot : snapshots) {
         rows.push_back({text(snapshot, "ref"), text(snapshot, "created_at"),
                         size(snapshot, "size_bytes"), size(snapshot, "allocated_bytes"),
+                        snapshot.value("verified", false) ? "verified" : "unverified",
                         or_dash(joined(at(snapshot, "clones"), ","))});
     }
     return render_table(rows, {2, 3});

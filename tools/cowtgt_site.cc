@@ -38,6 +38,8 @@ Result<OfflineSite> take_over(const config::Config& config, std::unique_ptr<stor
 
 Result<Site> open_site(const config::Config& config) {
     const auto deadline = std::chrono::steady_clock::now() + lock_patience;
+    store::Environment environment;
+    environment.verify_reads = config.verify_reads;
     while (true) {
         Site site;
         auto daemon = control::ControlClient::connect(config.control_socket);
@@ -46,7 +48,7 @@ Result<Site> open_site(const config::Config& config) {
             site.daemon = std::move(*daemon);
             return site;
         }
-        auto store = store::Store::open(config.store, store::Locking::exclusive);
+        auto store = store::Store::open(config.store, store::Locking::exclusive, environment);
         if (store) {
             auto offline = take_over(config, std::move(*store));
             if (!offline) return offline.error();

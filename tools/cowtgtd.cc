@@ -72,7 +72,9 @@ public:
         : config_(std::move(config)), signals_(io_, SIGTERM, SIGINT, SIGHUP) {}
 
     Result<void> start() {
-        auto opened = store::Store::open(config_.store, store::Locking::exclusive);
+        store::Environment environment;
+        environment.verify_reads = config_.verify_reads;
+        auto opened = store::Store::open(config_.store, store::Locking::exclusive, environment);
         if (!opened) return opened.error();
         store_ = std::move(opened).value();
         for (const std::string& sentence : store_->cleaned_up()) {

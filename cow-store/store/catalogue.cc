@@ -10,8 +10,6 @@
 #include <utility>
 
 #include "cow-store/file_posix.h"
-#include "cow-store/store/content.h"
-#include "cow-store/store/workplace.h"
 
 namespace cowtgt::store {
 
@@ -45,22 +43,6 @@ Error no_version(std::string_view name, std::string_view what,
 
 bool has(const std::vector<std::uint32_t>& versions, std::uint32_t version) {
     return std::binary_search(versions.begin(), versions.end(), version);
-}
-
-/// Compares every chunk, then remembers the fingerprint of an image that turned out to be right.
-Result<void> bless(const Context& context, const TemplateRecord& record, int image,
-                   const Fingerprint& found) {
-    const std::filesystem::path folder = context.layout.version(record.name, record.version);
-    const Result<std::unique_ptr<PosixFile>> table =
-        PosixFile::open(folder / Layout::chunks_file, O_RDONLY);
-    if (!table) return table.error();
-    Result<void> verified =
-        verify_content(image, record.document.image_bytes, (folder / Layout::image_file).string(),
-                       **table, record.document.content_id);
-    if (!verified || context.locking != Locking::exclusive) return verified;
-    TemplateDocument document = record.document;
-    document.fingerprint = found;
-    return replace_file(context, folder / Layout::template_file, encode(document));
 }
 
 }  // namespace
@@ -213,8 +195,11 @@ TemplateInfo describe(const Context& context, const TemplateRecord& record, cons
     for (const LayerEntry& layer : document.layers)
         info.allocated_bytes += allocated_bytes_of(folder / layer.file);
     info.block_size = document.recipe.block_size;
-    // What sealed layers hold is not hashed.
-    if (document.layers.empty()) info.content_id = hex_text(document.content_id);
+    const std::uint64_t content_id =
+        document.layers.empty() ? document.content_id : document.layers.front().content_id;
+    if (content_id != 0) info.content_id = hex_text(content_id);
+    info.verified = std::ranges::all_of(
+        document.layers, [](const LayerEntry& layer) { return layer.content_id != 0; });
     info.imported_at = document.imported_at;
     info.source = document.source;
     info.uuid = document.uuid;
@@ -256,30 +241,26 @@ Result<Fingerprint> fingerprint_of(int fd, const std::filesystem::path& path) {
                        .inode = status.st_ino};
 }
 
-Result<Descriptor> open_image_of(const Context& context, const TemplateRecord& record) {
-    const std::filesystem::path path =
-        context.layout.version(record.name, record.version) / Layout::image_file;
-    Result<Descriptor> image = open_descriptor(path, O_RDONLY);
-    if (!image && image.error().os_errno == ENOENT) {
-        return Error{ErrorCode::refused, "the image " + path.string() + " of template " +
-                                             template_text(record.name, record.version) +
-                                             " is gone; restore it from a backup"};
-    }
-    if (!image) return image;
-    const Result<Fingerprint> found = fingerprint_of(image->get(), path);
-    if (!found) return found.error();
-    if (*found == record.document.fingerprint) return image;
-    if (found->size != record.document.image_bytes) {
-        return Error{ErrorCode::refused,
-                     "the image " + path.string() + " is not the one that was imported: it has " +
-                         std::to_string(found->size) + " bytes instead of " +
-                         std::to_string(record.document.image_bytes) +
-                         "; restore it from a backup, or import the image again as a new version"};
-    }
-    if (Result<void> right = bless(context, record, image->get(), *found); !right) {
-        return right.error();
-    }
-    return image;
+SealedFile sealed_file(const Context& context, const TemplateRecord& record) {
+    const std::filesystem::path folder = context.layout.version(record.name, record.version);
+    return SealedFile{
+        .kind = SealedFile::Kind::image,
+        .uuid = record.document.image_uuid,
+        .path = folder / Layout::image_file,
+        .fingerprint = {record.document.image_bytes, record.document.fingerprint.mtime_ns,
+                        record.document.fingerprint.inode},
+        .content_id = record.document.content_id,
+        .table = folder / Layout::chunks_file};
+}
+
+SealedFile sealed_file(const Context& context, const LayerEntry& entry,
+                       const std::filesystem::path& folder) {
+    return SealedFile{.kind = SealedFile::Kind::layer,
+                      .uuid = entry.uuid,
+                      .path = folder / entry.file,
+                      .fingerprint = entry.fingerprint,
+                      .content_id = entry.content_id,
+                      .table = context.layout.sums_table(entry.uuid)};
 }
 
 }  // namespace cowtgt::store

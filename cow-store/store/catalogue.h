@@ -6,12 +6,11 @@
 #include <vector>
 
 #include "cow-store/base/result.h"
-#include "cow-store/descriptor.h"
 #include "cow-store/store/documents.h"
 #include "cow-store/store/layout.h"
+#include "cow-store/store/sealed_file.h"
 
-/// Finding out what is in a store. Nothing here changes it, but for template images whose
-/// fingerprint is written again after their content was verified.
+/// Finding out what is in a store. Nothing here changes it.
 namespace cowtgt::store {
 
 struct TemplateRecord {
@@ -58,12 +57,10 @@ TemplateInfo describe(const Context& context, const TemplateRecord& record, cons
 InstanceInfo describe(const Context& context, std::string_view name,
                       const InstanceDocument& document);
 
-/// The template's image, open for reading and known to be what was imported.
-///
-/// Same size, time and inode: nothing is read. Another size, or another checksum: refused. Only
-/// another time or inode, as after a restore from a backup: every chunk is verified first, and
-/// with an exclusive lock the new fingerprint is kept, so that this happens once.
-Result<Descriptor> open_image_of(const Context& context, const TemplateRecord& record);
+/// The image of a template, and a sealed layer in `folder`, as those who stand on them know them.
+SealedFile sealed_file(const Context& context, const TemplateRecord& record);
+SealedFile sealed_file(const Context& context, const LayerEntry& entry,
+                       const std::filesystem::path& folder);
 
 Result<Fingerprint> fingerprint_of(int fd, const std::filesystem::path& path);
 

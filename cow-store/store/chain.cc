@@ -1,9 +1,6 @@
 #include "cow-store/store/chain.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -18,32 +15,12 @@ Error damaged_chain(std::string_view name) {
                                          " do not form a chain; restore its folder from a backup"};
 }
 
-/// The file of a sealed layer is the one that was sealed: its size and time say so at no cost.
-Result<void> check_fingerprint(const LayerEntry& entry, int fd, const std::filesystem::path& path) {
-    const Result<Fingerprint> found = fingerprint_of(fd, path);
-    if (!found) return found.error();
-    if (found->size == entry.fingerprint.size && found->mtime_ns == entry.fingerprint.mtime_ns) {
-        return {};
-    }
-    return Error{ErrorCode::refused,
-                 "the sealed layer " + path.string() +
-                     " is not the one that was sealed: its size or its time is another; restore "
-                     "it, with its time, from a backup"};
-}
-
 Result<OpenedLayer> open_sealed(const Context& context, const LayerEntry& entry,
                                 const std::filesystem::path& folder, const Uuid& parent) {
     const std::filesystem::path path = folder / entry.file;
-    Result<Descriptor> opened = open_descriptor(path, O_RDONLY);
-    if (!opened && opened.error().os_errno == ENOENT) {
-        return Error{ErrorCode::refused,
-                     "the sealed layer " + path.string() + " is gone; restore it from a backup"};
-    }
+    Result<OpenedFile> opened = open_sealed_file(context, sealed_file(context, entry, folder));
     if (!opened) return std::move(opened).error();
-    if (Result<void> right = check_fingerprint(entry, opened->get(), path); !right) {
-        return std::move(right).error();
-    }
-    PosixFile file(std::move(*opened), path.string());
+    PosixFile file(std::move(opened->file), path.string());
     OpenContext opening;
     opening.boot_id = context.boot_id;
     opening.expected_uuid = entry.uuid;
@@ -60,7 +37,8 @@ Result<OpenedLayer> open_sealed(const Context& context, const LayerEntry& entry,
                                              "a backup"};
     }
     return OpenedLayer{entry.uuid, std::make_shared<const ClusterMap>(std::move(*layer).take_map()),
-                       file.release(), summary.parent.overlap_limit};
+                       OpenedFile{file.release(), std::move(opened->sums), opened->name},
+                       summary.parent.overlap_limit};
 }
 
 /// Opens `entries`, which lie in `folder` and stand on `bottom`, below what `chain` has.
@@ -82,7 +60,7 @@ Result<void> append_template(const Context& context, const TemplateRecord& recor
                                           context.layout.version(record.name, record.version),
                                           record.document.image_uuid, chain);
     if (!appended) return appended;
-    Result<Descriptor> image = open_image_of(context, record);
+    Result<OpenedFile> image = open_sealed_file(context, sealed_file(context, record));
     if (!image) return std::move(image).error();
     chain.base = std::move(*image);
     chain.base_size = record.document.image_bytes;
@@ -95,9 +73,8 @@ Parent parent_for(const TemplateDocument& record) {
     if (record.layers.empty()) {
         return Parent{record.image_uuid, record.content_id, record.image_bytes};
     }
-    // What a layer holds is not hashed when it is sealed, so it has no content id.
     const LayerEntry& top = record.layers.front();
-    return Parent{top.uuid, 0, top.size_bytes};
+    return Parent{top.uuid, top.content_id, top.size_bytes};
 }
 
 Result<Parent> parent_for(const TemplateDocument& record, const InstanceDocument& document,
@@ -105,7 +82,7 @@ Result<Parent> parent_for(const TemplateDocument& record, const InstanceDocument
     if (layer.is_nil()) return parent_for(record);
     const LayerEntry* entry = find_layer(document, layer);
     if (entry == nullptr) return damaged_chain("");
-    return Parent{entry->uuid, 0, entry->size_bytes};
+    return Parent{entry->uuid, entry->content_id, entry->size_bytes};
 }
 
 Result<std::vector<LayerEntry>> layers_from(std::string_view name, const InstanceDocument& document,
@@ -152,17 +129,17 @@ Result<OpenedChain> open_chain(const Context& context, const TemplateRecord& rec
 }
 
 ChainReader::ChainReader(const OpenedChain& chain, std::uint64_t size, std::string name)
-    : base_(chain.base.get()), size_(size), name_(std::move(name)) {
+    : base_(readable(chain.base)), size_(size), name_(std::move(name)) {
     for (const OpenedLayer& layer : chain.layers) {
         view_.levels.push_back({layer.map.get(), layer.overlap_limit});
-        files_.push_back(layer.file.get());
+        files_.push_back(readable(layer.file));
     }
     view_.base_size = chain.base_size;
 }
 
 void ChainReader::put_on_top(const ClusterMap& map, int file, std::uint64_t overlap_limit) {
     view_.levels.insert(view_.levels.begin(), {&map, overlap_limit});
-    files_.insert(files_.begin(), file);
+    files_.insert(files_.begin(), ReadableFile{file, nullptr, name_});
 }
 
 Result<void> ChainReader::read(std::uint64_t offset, MutableBytes into) const {
@@ -172,11 +149,10 @@ Result<void> ChainReader::read(std::uint64_t offset, MutableBytes into) const {
         if (piece.source == ChainSource::zeros) {
             std::memset(part.data(), 0, part.size());
         } else {
-            const int file = piece.source == ChainSource::base ? base_ : files_[piece.level];
-            const Result<std::size_t> got = read_some_at(file, piece.offset, part, name_);
-            if (!got) return got.error();
-            if (*got < part.size()) {
-                return Error{ErrorCode::corrupt, "the files of " + name_ + " are too short"};
+            const ReadableFile& file =
+                piece.source == ChainSource::base ? base_ : files_[piece.level];
+            if (Result<void> read = read_verified(file, piece.offset, part); !read) {
+                return read;
             }
         }
         into = into.subspan(piece.length);

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "cow-store/base/result.h"
-#include "cow-store/descriptor.h"
 #include "cow-store/identity/identity.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/documents.h"
 #include "cow-store/store/layout.h"
+#include "cow-store/store/sealed_file.h"
 #include "cow-store/volume/chain_view.h"
 #include "cow-store/volume/layer_file.h"
 
@@ -24,13 +24,13 @@ inline constexpr std::size_t chain_depth_max = 16;
 struct OpenedLayer {
     Uuid uuid;
     std::shared_ptr<const ClusterMap> map;
-    Descriptor file;
+    OpenedFile file;
     std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
 };
 
 struct OpenedChain {
     std::vector<OpenedLayer> layers;  ///< from the top down
-    Descriptor base;                  ///< the image
+    OpenedFile base;                  ///< the image
     std::uint64_t base_size = 0;      ///< bytes
 };
 
@@ -70,10 +70,10 @@ public:
 
 private:
     ChainView view_;
-    std::vector<int> files_;
-    int base_;
+    std::vector<ReadableFile> files_;
+    ReadableFile base_;
     std::uint64_t size_;  ///< bytes
-    std::string name_;
+    std::string name_;    ///< for messages
 };
 
 }  // namespace cowtgt::store

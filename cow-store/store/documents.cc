@@ -115,7 +115,8 @@ json to_json(const LayerEntry& layer) {
             {"owner", to_string(layer.owner)},
             {"size_bytes", layer.size_bytes},
             {"sealed_at", layer.sealed_at},
-            {"fingerprint", to_json(layer.fingerprint)}};
+            {"fingerprint", to_json(layer.fingerprint)},
+            {"content_id", hex_text(layer.content_id)}};
 }
 
 LayerEntry layer_from(const json& fields) {
@@ -127,6 +128,8 @@ LayerEntry layer_from(const json& fields) {
     fields.at("size_bytes").get_to(layer.size_bytes);
     fields.at("sealed_at").get_to(layer.sealed_at);
     layer.fingerprint = fingerprint_from(fields.at("fingerprint"));
+    // Entries from before layers were hashed have none.
+    if (fields.contains("content_id")) take_hex(fields, "content_id", layer.content_id);
     return layer;
 }
 
@@ -262,6 +265,12 @@ void take_template(const json& fields, TemplateDocument& document) {
         document.layers.push_back(layer_from(layer));
 }
 
+void take_sums(const json& fields, SumsDocument& document) {
+    take_uuid(fields, "uuid", document.uuid);
+    take_hex(fields, "content_id", document.content_id);
+    fields.at("size_bytes").get_to(document.size_bytes);
+}
+
 void take_tags(const json& fields, TagsDocument& document) {
     fields.at("versions").get_to(document.versions);
 }
@@ -336,6 +345,13 @@ std::string encode(const InstanceDocument& document) {
                   "instance");
 }
 
+std::string encode(const SumsDocument& document) {
+    return render({{"uuid", to_string(document.uuid)},
+                   {"content_id", hex_text(document.content_id)},
+                   {"size_bytes", document.size_bytes}},
+                  "sums");
+}
+
 Result<StoreDocument> decode_store(std::string_view text, const std::string& where) {
     return decode<StoreDocument>(text, "store", where, take_store);
 }
@@ -350,6 +366,10 @@ Result<TagsDocument> decode_tags(std::string_view text, const std::string& where
 
 Result<InstanceDocument> decode_instance(std::string_view text, const std::string& where) {
     return decode<InstanceDocument>(text, "instance", where, take_instance);
+}
+
+Result<SumsDocument> decode_sums(std::string_view text, const std::string& where) {
+    return decode<SumsDocument>(text, "sums", where, take_sums);
 }
 
 const LayerEntry* find_layer(const InstanceDocument& document, const Uuid& uuid) {

@@ -45,8 +45,16 @@ struct LayerEntry {
     std::uint64_t size_bytes = 0;  ///< of the disk, as far as the layer knows it
     std::string sealed_at;
     Fingerprint fingerprint;
+    std::uint64_t content_id = 0;  ///< of the layer's file; 0: it was not hashed yet
 
     friend bool operator==(const LayerEntry&, const LayerEntry&) = default;
+};
+
+/// STORE/sums/UUID.json, of a sealed layer that was hashed.
+struct SumsDocument {
+    Uuid uuid;
+    std::uint64_t content_id = 0;
+    std::uint64_t size_bytes = 0;  ///< of the file
 };
 
 /// A sealed layer that has a name.
@@ -103,11 +111,13 @@ std::string encode(const StoreDocument& document);
 std::string encode(const TemplateDocument& document);
 std::string encode(const TagsDocument& document);
 std::string encode(const InstanceDocument& document);
+std::string encode(const SumsDocument& document);
 
 Result<StoreDocument> decode_store(std::string_view text, const std::string& where);
 Result<TemplateDocument> decode_template(std::string_view text, const std::string& where);
 Result<TagsDocument> decode_tags(std::string_view text, const std::string& where);
 Result<InstanceDocument> decode_instance(std::string_view text, const std::string& where);
+Result<SumsDocument> decode_sums(std::string_view text, const std::string& where);
 
 /// Null: there is none.
 const LayerEntry* find_layer(const InstanceDocument& document, const Uuid& uuid);

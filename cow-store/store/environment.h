@@ -12,6 +12,12 @@
 
 namespace cowtgt::store {
 
+/// When the bytes of images and sealed layers are compared with their hashes at each read.
+enum class VerifyReads {
+    when_in_doubt,  ///< another time or inode than when the file was sealed
+    always,
+};
+
 /// What the store is told by whoever opens it. The defaults are the real thing; tests kill the
 /// process at each step, make each step fail, and choose how much space there is.
 struct Environment {
@@ -22,6 +28,7 @@ struct Environment {
     std::function<std::uint64_t()> free_bytes;
     /// How long to wait for requests of a dead process that are still in the kernel.
     std::chrono::milliseconds lock_patience{5000};
+    VerifyReads verify_reads = VerifyReads::when_in_doubt;
 };
 
 /// 16 bytes of getrandom(2) as a version 4 UUID.

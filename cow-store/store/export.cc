@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "cow-store/file_posix.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/chain.h"
 #include "cow-store/store/content.h"
@@ -25,15 +24,15 @@ public:
     /// `chain` outlives the reader; `live`, on top of it, may be null.
     DiskReader(const OpenedChain& chain, const OpenedInstance* live, std::uint64_t size,
                std::string name)
-        : base_(chain.base.get()), name_(std::move(name)), size_(size) {
+        : base_(readable(chain.base)), name_(std::move(name)), size_(size) {
         if (live != nullptr) {
             const LayerSummary& summary = live->layer.summary();
             view_.levels.push_back({&live->layer.map(), summary.parent.overlap_limit});
-            files_.push_back(live->live_buffered.get());
+            files_.push_back({live->live_buffered.get(), nullptr, name_});
         }
         for (const OpenedLayer& layer : chain.layers) {
             view_.levels.push_back({layer.map.get(), layer.overlap_limit});
-            files_.push_back(layer.file.get());
+            files_.push_back(readable(layer.file));
         }
         view_.base_size = chain.base_size;
     }
@@ -57,17 +56,13 @@ public:
 
 private:
     /// `length` bytes at `offset` of a file, which are the disk's from `at`.
-    Result<void> hand_out(int fd, std::uint64_t offset, std::uint64_t at, std::uint64_t length,
-                          const ChunkSink& sink) {
+    Result<void> hand_out(const ReadableFile& file, std::uint64_t offset, std::uint64_t at,
+                          std::uint64_t length, const ChunkSink& sink) {
         buffer_.resize(chunk_size);
         while (length > 0) {
             const MutableBytes into = MutableBytes{buffer_}.first(
                 static_cast<std::size_t>(std::min<std::uint64_t>(length, buffer_.size())));
-            const Result<std::size_t> got = read_some_at(fd, offset, into, name_);
-            if (!got) return got.error();
-            if (*got < into.size()) {
-                return Error{ErrorCode::corrupt, "the files of " + name_ + " are too short"};
-            }
+            if (Result<void> read = read_verified(file, offset, into); !read) return read;
             if (Result<void> sent = without_zero_runs(at, into, sink); !sent) return sent;
             offset += into.size();
             at += into.size();
@@ -78,10 +73,12 @@ private:
 
     /// The same for the template, whose holes are skipped.
     Result<void> hand_out_base(const ChainPiece& piece, std::uint64_t at, const ChunkSink& sink) {
+        // A hole may be where data has been.
+        if (base_.is_in_doubt()) return hand_out(base_, piece.offset, at, piece.length, sink);
         const std::uint64_t end = piece.offset + piece.length;
         for (std::uint64_t from = piece.offset; from < end;) {
             const Result<std::optional<DataRun>> run =
-                next_data_run(base_, round_down(from, chunk_size), end, name_);
+                next_data_run(base_.descriptor, round_down(from, chunk_size), end, name_);
             if (!run) return run.error();
             if (!run->has_value()) return {};
             const std::uint64_t begin = std::max((*run)->begin, from);
@@ -95,11 +92,11 @@ private:
         return {};
     }
 
-    int base_;
+    ReadableFile base_;
     std::string name_;
     std::uint64_t size_;  ///< bytes
     ChainView view_;
-    std::vector<int> files_;  ///< of the levels
+    std::vector<ReadableFile> files_;  ///< of the levels
     std::vector<std::byte> buffer_;
 };
 
@@ -131,16 +128,9 @@ Result<void> export_template(const Context& context, const TemplateRef& ref,
     if (!record) return record.error();
     const Result<OpenedChain> chain = open_chain(context, *record);
     if (!chain) return chain.error();
-    if (!chain->layers.empty()) {
-        return DiskReader(*chain, nullptr, record->document.size_bytes,
-                          "template " + template_text(ref.name, *version))
-            .hand_out_all(sink, progress);
-    }
-    return read_chunks(chain->base.get(), record->document.size_bytes,
-                       "template " + template_text(ref.name, *version), progress,
-                       [&sink](std::uint64_t offset, Bytes chunk) {
-                           return without_zero_runs(offset, chunk, sink);
-                       });
+    return DiskReader(*chain, nullptr, record->document.size_bytes,
+                      "template " + template_text(ref.name, *version))
+        .hand_out_all(sink, progress);
 }
 
 }  // namespace cowtgt::store

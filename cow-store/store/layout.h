@@ -2,19 +2,21 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "cow-store/base/uuid.h"
 #include "cow-store/store/environment.h"
 #include "cow-store/store/file_system.h"
+#include "cow-store/store/sealed_file.h"
 #include "cow-store/store/store.h"
 
 namespace cowtgt::store {
 
 /// Where things lie in a store's directory.
 ///
-///     store.json  lock  ballast  tmp/
+///     store.json  lock  ballast  tmp/  sums/{UUID.json, UUID.xxh3}
 ///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3, UUID.cow...}}
 ///     instances/NAME/{instance.json, live.cow, UUID.cow...}
 struct Layout {
@@ -25,6 +27,9 @@ struct Layout {
     Path lock() const { return root / "lock"; }
     Path ballast() const { return root / "ballast"; }
     Path work() const { return root / "tmp"; }
+    Path sums() const { return root / "sums"; }
+    Path sums_document(const Uuid& layer) const { return sums() / (to_string(layer) + ".json"); }
+    Path sums_table(const Uuid& layer) const { return sums() / (to_string(layer) + ".xxh3"); }
     Path templates() const { return root / "templates"; }
     Path instances() const { return root / "instances"; }
 
@@ -53,6 +58,7 @@ struct Context {
     Environment environment;
     Locking locking = Locking::none;
     Uuid boot_id;
+    std::shared_ptr<ReadSums> read_sums = std::make_shared<ReadSums>();
 
     /// Bytes that may still be written, as the environment has it.
     Result<std::uint64_t> free_bytes() const {

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t buffered_lock_offset = 0;
 constexpr std::uint64_t direct_lock_offset = 1;
 
-Result<void> lock(const Context& context, std::string_view name, const Descriptor& file,
+Result<void> take(const Context& context, std::string_view name, const Descriptor& file,
                   std::uint64_t offset) {
     const std::string what = "instance " + std::string(name);
     const Result<bool> locked =
@@ -49,7 +49,7 @@ Result<LockedLayer> lock_live_layer(const Context& context, std::string_view nam
     }
     if (!buffered) return std::move(buffered).error();
     layer.buffered = std::move(*buffered);
-    Result<void> locked = lock(context, name, layer.buffered, buffered_lock_offset);
+    Result<void> locked = take(context, name, layer.buffered, buffered_lock_offset);
     if (!locked) return std::move(locked).error();
 
     Result<Descriptor> direct = open_descriptor(path, O_RDWR | O_DIRECT);
@@ -57,7 +57,7 @@ Result<LockedLayer> lock_live_layer(const Context& context, std::string_view nam
     if (!layer.direct_io) direct = open_descriptor(path, O_RDWR);
     if (!direct) return std::move(direct).error();
     layer.direct = std::move(*direct);
-    locked = lock(context, name, layer.direct, direct_lock_offset);
+    locked = take(context, name, layer.direct, direct_lock_offset);
     if (!locked) return std::move(locked).error();
     return layer;
 }

@@ -14,9 +14,10 @@ namespace {
 
 /// The layer must stand on what it is going to be served over.
 Result<void> check_parent(std::string_view name, const LayerSummary& layer, const Parent& parent) {
-    if (layer.parent.uuid == parent.uuid && layer.parent.content_id == parent.content_id) {
-        return {};
-    }
+    // A layer that was made before its parent was hashed does not know the parent's content id.
+    const std::uint64_t known = layer.parent.content_id;
+    const bool same_content = known == 0 || known == parent.content_id;
+    if (layer.parent.uuid == parent.uuid && same_content) return {};
     return Error{ErrorCode::refused,
                  "the layer of instance " + std::string(name) +
                      " belongs to another template; restore the instance's folder from a backup"};

@@ -71,6 +71,7 @@ SnapshotInfo describe_snapshot(const Context& context, std::string_view name,
     info.created_at = snapshot.created_at;
     if (const LayerEntry* layer = find_layer(document, snapshot.layer)) {
         info.size_bytes = layer->size_bytes;
+        info.verified = layer->content_id != 0;
         info.allocated_bytes = allocated_bytes_of(context.layout.instance(name) / layer->file);
     }
     if (Result<std::vector<std::string>> clones = clones_of(context, document, snapshot.layer)) {
@@ -110,7 +111,8 @@ Result<LayerEntry> seal_file(const Context& context, std::string_view name,
                       .owner = document.uuid,
                       .size_bytes = summary->virtual_size,
                       .sealed_at = time_now(),
-                      .fingerprint = *fingerprint};
+                      .fingerprint = *fingerprint,
+                      .content_id = 0};
 }
 
 }  // namespace
@@ -211,8 +213,9 @@ Result<void> restore_snapshot(const Context& context, std::string_view name,
     if (!found) return std::move(found).error();
     InstanceDocument& document = found->document;
     if (Result<void> idle = check_idle(context, name); !idle) return idle;
-    const LayerSpec spec = plain_layer(Parent{found->layer.uuid, 0, found->layer.size_bytes},
-                                       document.size_bytes, document.block_size);
+    const LayerSpec spec =
+        plain_layer(Parent{found->layer.uuid, found->layer.content_id, found->layer.size_bytes},
+                    document.size_bytes, document.block_size);
     return with_ballast(context, [&] {
         return replace_live(context, Work::restore, name, document, found->layer.uuid, spec);
     });
@@ -254,7 +257,8 @@ Result<InstanceInfo> clone_snapshot(const Context& context, std::string_view nam
     document.origin = snapshot_text(name, label);
     document.origin_layer = found->layer.uuid;
     Result<FreshLayer> fresh = plan_identity(
-        *recipe, reader, Parent{found->layer.uuid, 0, found->layer.size_bytes}, document);
+        *recipe, reader,
+        Parent{found->layer.uuid, found->layer.content_id, found->layer.size_bytes}, document);
     if (!fresh) return std::move(fresh).error();
     fresh->spec.block_size = source.block_size;
     document.identity = std::move(fresh->identity);

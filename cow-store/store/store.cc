@@ -34,7 +34,8 @@ Context make_context(const std::filesystem::path& directory, const Environment& 
                    .files = FileSystem(environment.before_step),
                    .environment = environment,
                    .locking = Locking::none,
-                   .boot_id = Uuid{}};
+                   .boot_id = Uuid{},
+                   .read_sums = std::make_shared<ReadSums>()};
 }
 
 /// What a store that was never finished may consist of. A new file system has lost+found.
@@ -181,6 +182,10 @@ Result<std::unique_ptr<Store>> Store::open(const std::filesystem::path& director
 
 const std::vector<std::string>& Store::cleaned_up() const {
     return state_->cleaned_up;
+}
+
+const Context& Store::context() const {
+    return state_->context;
 }
 
 Result<ImportResult> Store::import_template(const ImportOptions& options) {

@@ -55,7 +55,8 @@ struct TemplateInfo {
     std::uint64_t size_bytes = 0;       ///< of the disk
     std::uint64_t allocated_bytes = 0;  ///< on the host
     std::uint32_t block_size = 512;
-    std::string content_id;   ///< hash over the chunk hashes, hex
+    std::string content_id;   ///< hash over the chunk hashes, hex; empty: not known yet
+    bool verified = false;    ///< everything it consists of was hashed
     std::string imported_at;  ///< RFC 3339
     std::string source;
     Uuid uuid;
@@ -86,6 +87,7 @@ struct SnapshotInfo {
     std::uint64_t size_bytes = 0;       ///< of the disk
     std::uint64_t allocated_bytes = 0;  ///< of its own layer, on the host
     std::vector<std::string> clones;    ///< instances that were cloned from it
+    bool verified = false;              ///< its own layer was hashed
 };
 
 /// Called now and then with bytes done and bytes in all (0: unknown).
@@ -141,6 +143,7 @@ struct CommitOptions {
 };
 
 struct OpenedInstance;  // open_instance.h: what the data path needs
+struct Context;         // layout.h: what the parts of the store share
 
 enum class Locking {
     exclusive,  ///< the daemon, or a command when no daemon runs
@@ -215,6 +218,9 @@ public:
                                  const Progress& progress) const;
     Result<void> export_snapshot(std::string_view name, std::string_view label, const Sink& sink,
                                  const Progress& progress) const;
+
+    /// For verification.h and check.h, whose work goes on beside everything else.
+    const Context& context() const;
 
 private:
     struct State;

@@ -1,12 +1,25 @@
 #include "cow-store/volume/engine.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "cow-store/base/check.h"
 #include "cow-store/volume/page_batch.h"
 
 namespace cowtgt {
+
+BlockOutcome failure_of(int os_errno) {
+    switch (os_errno) {
+        case ENOSPC:
+        case EDQUOT:
+            return {BlockStatus::out_of_space, os_errno};
+        case EBADMSG:  // VerifyingFile
+            return {BlockStatus::corrupt, os_errno};
+        default:
+            return {BlockStatus::io_error, os_errno};
+    }
+}
 
 Volume::Engine::Engine(Volume& volume, RecoveredLayer layer, AsyncFile& live,
                        std::vector<SealedLayer> below, BaseImage base, const VolumeOptions& options)

@@ -17,6 +17,9 @@
 
 namespace cowtgt {
 
+/// What a failed file operation means to whoever asked.
+BlockOutcome failure_of(int os_errno);
+
 /// The inside of a volume. One class, since all of it changes one state (map, space, journal) on
 /// one thread; its parts are in files of their own:
 ///   engine.cc             requests in, answers out, a turn of the loop

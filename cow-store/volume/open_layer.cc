@@ -3,12 +3,10 @@
 #include <string>
 #include <utility>
 
-#include "cow-store/base/check.h"
-#include "cow-store/base/checksum.h"
-#include "cow-store/format/directory_page.h"
-#include "cow-store/journal/ring_reader.h"
 #include "cow-store/volume/layer_file.h"
+#include "cow-store/volume/layer_pages.h"
 #include "cow-store/volume/layer_state.h"
+#include "cow-store/volume/space_counter.h"
 
 /// Recovery (FORMAT.md, "Opening"): read what the superblock names, refuse what does not match,
 /// replay the journal, write a checkpoint. Nothing that the old state needs is overwritten before
@@ -22,24 +20,6 @@ Error corrupt(std::string why) {
 }
 Error refused(std::string why) {
     return Error{ErrorCode::refused, std::move(why), 0};
-}
-
-struct SuperblockCopies {
-    std::vector<std::byte> bytes;  ///< of both
-    Superblock chosen;
-
-    bool agree() const {
-        return std::equal(bytes.begin(), bytes.begin() + unit_size, bytes.begin() + unit_size);
-    }
-};
-
-Result<SuperblockCopies> read_superblocks(File& file) {
-    std::vector<std::byte> bytes(superblock_units * std::size_t{unit_size});
-    if (Result<void> read = file.read_at(0, bytes); !read) return read.error();
-    const Bytes all = bytes;
-    Result<Superblock> chosen = choose_superblock(all.first(unit_size), all.subspan(unit_size));
-    if (!chosen) return chosen.error();
-    return SuperblockCopies{std::move(bytes), *chosen};
 }
 
 /// After a death between the two copies: the older one must not come back once what it names is
@@ -76,49 +56,6 @@ Result<void> admit(const Superblock& superblock, const File& file, const OpenCon
     return {};
 }
 
-/// Whether a unit may be claimed twice. Two maps have most of their units in common.
-enum class Claims { exclusive, shared };
-
-class SpaceCounter {
-public:
-    SpaceCounter(std::uint64_t file_bytes, Claims claims)
-        : allocator_(file_bytes), claims_(claims) {}
-
-    void claim(UnitRun run) {
-        sound_ = sound_ && (claims_ == Claims::exclusive ? allocator_.mark_used(run)
-                                                         : allocator_.mark_used_again(run));
-    }
-    void claim(const Leaf& leaf) {
-        for (std::uint32_t at = 0; at < clusters_per_leaf;) {
-            const Leaf::Piece piece = leaf.find(at, clusters_per_leaf - at);
-            if (is_data(piece.value)) claim({piece.value, piece.count});
-            at += piece.count;
-        }
-    }
-    void claim_all(const Superblock& superblock, const MapOnDisk& on_disk, const ClusterMap& map) {
-        claim({0, superblock_units});
-        const RingOrigin& ring = superblock.ring;
-        if (ring.unit != 0) claim({ring.unit, ring.units});
-        for (const UnitNumber unit : on_disk.directory_units) {
-            claim({unit, 1});
-        }
-        for (const PageEntry& entry : on_disk.pages) {
-            claim({entry.page.unit, 1});
-        }
-        for (auto leaf = map.next_used_leaf(0); leaf && sound_;
-             leaf = map.next_used_leaf(*leaf + 1)) {
-            claim(*map.leaf(*leaf));
-        }
-    }
-    bool sound() const { return sound_; }
-    UnitAllocator take() { return std::move(allocator_); }
-
-private:
-    UnitAllocator allocator_;
-    Claims claims_;
-    bool sound_ = true;
-};
-
 Error two_claims() {
     return corrupt("map: a unit is named twice or lies beyond the end of the file");
 }
@@ -130,92 +67,6 @@ Result<UnitAllocator> count_space(std::uint64_t file_bytes, const LayerState& st
     if (!counter.sound()) return two_claims();
     return counter.take();
 }
-
-class MapLoader {
-public:
-    MapLoader(File& file, std::uint64_t file_bytes, ClusterMap& map)
-        : file_(file), file_units_(file_bytes / unit_size), map_(map), page_(unit_size) {}
-
-    Result<MapOnDisk> load(const PagePointer& directory) {
-        MapOnDisk on_disk;
-        on_disk.directory = directory;
-        for (PagePointer at = directory; at.unit != 0;) {
-            if (on_disk.directory_units.size() >= file_units_) {
-                return corrupt("directory: its pages form a circle");
-            }
-            if (Result<void> read = read_page(at, "directory page"); !read) return read.error();
-            Result<DecodedDirectoryPage> decoded = decode_directory_page(page_);
-            if (!decoded) return decoded.error();
-            on_disk.directory_units.push_back(at.unit);
-            on_disk.pages.insert(on_disk.pages.end(), decoded->entries.begin(),
-                                 decoded->entries.end());
-            at = decoded->next;
-        }
-        for (std::size_t i = 0; i < on_disk.pages.size(); ++i) {
-            const std::uint64_t end =
-                i + 1 < on_disk.pages.size() ? on_disk.pages[i + 1].first_leaf : map_.leaf_count();
-            if (Result<void> loaded = load_page(on_disk.pages[i], end); !loaded) {
-                return loaded.error();
-            }
-        }
-        return on_disk;
-    }
-
-private:
-    Result<void> read_page(const PagePointer& pointer, const char* what) {
-        if (pointer.unit < first_data_unit || pointer.unit >= file_units_) {
-            return corrupt(std::string(what) + " beyond the end of the file");
-        }
-        if (Result<void> read = file_.read_at(byte_offset(pointer.unit), page_); !read) {
-            return read;
-        }
-        if (xxh3_64(page_) != pointer.checksum) {
-            return corrupt(std::string(what) + " in unit " + std::to_string(pointer.unit) +
-                           " does not have the checksum that its parent holds");
-        }
-        return {};
-    }
-
-    Result<void> load_page(const PageEntry& entry, std::uint64_t leaf_end) {
-        if (Result<void> read = read_page(entry.page, "map page"); !read) return read;
-        if (entry.first_leaf >= leaf_end)
-            return corrupt("map page: its leaves lie beyond the disk");
-        if (entry.form == PageForm::dense) {
-            return place(entry.first_leaf, Leaf::from_values(decode_dense_page(page_)));
-        }
-        Result<std::vector<DecodedLeaf>> leaves = decode_packed_page(page_);
-        if (!leaves) return leaves.error();
-        for (DecodedLeaf& decoded : *leaves) {
-            if (decoded.leaf < entry.first_leaf || decoded.leaf >= leaf_end) {
-                return corrupt("map page: a leaf belongs to another page");
-            }
-            if (Result<void> placed = place(decoded.leaf, Leaf::from_runs(std::move(decoded.runs)));
-                !placed) {
-                return placed;
-            }
-        }
-        return {};
-    }
-
-    Result<void> place(std::uint32_t index, Leaf leaf) {
-        const std::uint64_t clusters_left =
-            map_.cluster_count() - std::uint64_t{index} * clusters_per_leaf;
-        if (clusters_left < clusters_per_leaf) {
-            const auto inside = static_cast<std::uint32_t>(clusters_left);
-            const Leaf::Piece beyond = leaf.find(inside, clusters_per_leaf - inside);
-            if (beyond.value != value_inherit || beyond.count != clusters_per_leaf - inside) {
-                return corrupt("map page: clusters beyond the end of the disk");
-            }
-        }
-        map_.set_leaf(index, std::move(leaf));
-        return {};
-    }
-
-    File& file_;
-    std::uint64_t file_units_;
-    ClusterMap& map_;
-    std::vector<std::byte> page_;
-};
 
 Result<void> apply(std::span<const Record> records, ClusterMap& map) {
     for (const Record& record : records) {
@@ -285,29 +136,6 @@ Result<MapOnDisk> write_map(File& file, ClusterMap& map, const MapOnDisk& before
     }
 }
 
-Result<Replay> read_journal(File& file, std::uint64_t file_bytes, const Superblock& superblock,
-                            ReplayScope scope) {
-    const RingOrigin& ring = superblock.ring;
-    if (ring.unit == 0) return Replay{{}, ring.first_sequence - 1, ring.first_sequence};
-    if (byte_offset(ring.unit) + ring.size_bytes() > file_bytes) {
-        return corrupt("journal: the ring lies beyond the end of the file");
-    }
-    std::vector<std::byte> bytes(ring.size_bytes());
-    if (Result<void> read = file.read_at(byte_offset(ring.unit), bytes); !read) {
-        return read.error();
-    }
-    return read_ring(bytes, ring, superblock.layer_uuid, scope);
-}
-
-ReplayScope scope_of(const Superblock& superblock, const File& file, const OpenContext& context) {
-    const bool same_file =
-        superblock.inode == 0 || file.inode() == 0 || superblock.inode == file.inode();
-    const bool same_kernel = superblock.boot_id == context.boot_id && !context.boot_id.is_nil();
-    return superblock.phase == LayerPhase::open && same_file && same_kernel
-               ? ReplayScope::everything_intact
-               : ReplayScope::committed_only;
-}
-
 /// Replays the journal of a layer that was not closed and makes the result durable.
 Result<void> recover(File& file, const OpenContext& context, LayerState& state) {
     // What a dead process left in the page cache becomes durable, so that what this recovery sees
@@ -315,7 +143,7 @@ Result<void> recover(File& file, const OpenContext& context, LayerState& state) 
     if (Result<void> synced = file.sync_data(); !synced) return synced;
     const Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) return file_bytes.error();
-    const ReplayScope scope = scope_of(state.superblock, file, context);
+    const ReplayScope scope = replay_scope(state.superblock, file, context.boot_id);
     const Result<Replay> replay = read_journal(file, *file_bytes, state.superblock, scope);
     if (!replay) return replay.error();
     Result<UnitAllocator> allocator = replay_into(state, *replay, *file_bytes);
@@ -376,7 +204,7 @@ Result<RecoveredLayer> open_layer(File& file, const OpenContext& context) {
     if (!file_bytes) return file_bytes.error();
 
     ClusterMap map(cluster_count(superblock.virtual_size));
-    Result<MapOnDisk> on_disk = MapLoader(file, *file_bytes, map).load(superblock.directory);
+    Result<MapOnDisk> on_disk = load_map(file, *file_bytes, superblock.directory, map);
     if (!on_disk) return on_disk.error();
     auto state = std::make_unique<LayerState>(LayerState{superblock,
                                                          summary_of(superblock),

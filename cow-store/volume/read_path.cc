@@ -106,7 +106,7 @@ void Volume::Engine::read_done(FileOperation& io, int os_errno) {
         if (--merge->reads_left == 0) engine.merge_ready(*merge);
         return;
     }
-    if (os_errno != 0) operation.outcome = {BlockStatus::io_error, os_errno};
+    if (os_errno != 0) operation.outcome = failure_of(os_errno);
     if (--operation.pending == 0) engine.finish_read(operation);
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "cow-store/base/bytes.h"
@@ -9,11 +8,6 @@
 namespace cowtgt {
 
 namespace {
-
-BlockOutcome failure(int os_errno) {
-    const bool full = os_errno == ENOSPC || os_errno == EDQUOT;
-    return {full ? BlockStatus::out_of_space : BlockStatus::io_error, os_errno};
-}
 
 MutableBytes data_of(const Operation& operation, std::uint64_t from, std::uint64_t to) {
     return operation.request->data.subspan(from - operation.offset, to - from);
@@ -203,7 +197,7 @@ void Volume::Engine::write_done(FileOperation& io, int os_errno) {
 }
 
 void Volume::Engine::piece_done(Operation& operation, int os_errno) {
-    if (os_errno != 0) operation.outcome = failure(os_errno);
+    if (os_errno != 0) operation.outcome = failure_of(os_errno);
     if (--operation.pending == 0) finish_change(operation);
 }
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t connections_highest = 65536;
 constexpr std::uint32_t login_seconds_highest = 3600;
+constexpr std::string_view verify_in_doubt = "in-doubt", verify_always = "always";
 constexpr std::array<std::string_view, 4> log_level_names = {"error", "warning", "info", "debug"};
 
 /// What a row's reader gets: the configuration to fill, the entry, and the file for messages.
@@ -137,6 +138,17 @@ Result<void> read_busy_poll(const Reading& reading) {
     return {};
 }
 
+Result<void> read_verify(const Reading& reading) {
+    const auto* value = std::get_if<TomlString>(&reading.entry.value);
+    const bool always = value != nullptr && value->text == verify_always;
+    if (!always && (value == nullptr || value->text != verify_in_doubt)) {
+        return reading.wrong("is one of \"in-doubt\", \"always\"");
+    }
+    reading.config.verify_reads =
+        always ? store::VerifyReads::always : store::VerifyReads::when_in_doubt;
+    return {};
+}
+
 Result<void> read_log(const Reading& reading) {
     const auto* value = std::get_if<TomlString>(&reading.entry.value);
     const auto* found =
@@ -164,6 +176,7 @@ constexpr std::array settings = {
     SettingRow{"connections", read_connections},
     SettingRow{"login_timeout", read_login_timeout},
     SettingRow{"busy_poll_us", read_busy_poll},
+    SettingRow{"verify", read_verify},
 };
 
 std::string known_settings() {
@@ -264,6 +277,13 @@ std::string config_text(const Config& config) {
         "# latency, more CPU.\n";
     text += std::string(config.busy_poll_us == 0 ? "# " : "") +
             "busy_poll_us = " + std::to_string(config.busy_poll_us) + "\n\n";
+    const bool always = config.verify_reads == store::VerifyReads::always;
+    text +=
+        "# Whether templates and sealed layers are compared with their hashes at each read: "
+        "always,\n"
+        "# or only while it is in doubt that they are what was sealed.\n";
+    text += std::string(always ? "" : "# ") +
+            "verify = " + toml_string(always ? verify_always : verify_in_doubt) + "\n\n";
     text += "# error, warning, info or debug\n";
     text += std::string(config.log_level == LogLevel::info ? "# log = " : "log = ") +
             toml_string(to_string(config.log_level)) + "\n";

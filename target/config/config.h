@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cow-store/base/result.h"
+#include "cow-store/store/environment.h"
 #include "target/config/endpoint.h"
 
 namespace cowtgt::config {
@@ -37,6 +38,8 @@ struct Config {
     std::uint32_t connections_max = 4096;  ///< per thread
     std::uint32_t login_seconds_max = 15;  ///< from a connection to the end of its login
     std::uint32_t busy_poll_us = 0;        ///< a thread stays awake so long after its last work
+    /// Whether templates and sealed layers are compared with their hashes at each read.
+    store::VerifyReads verify_reads = store::VerifyReads::when_in_doubt;
     LogLevel log_level = LogLevel::info;
 };
 

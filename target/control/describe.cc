@@ -120,6 +120,7 @@ json describe_template(const store::TemplateInfo& info) {
             {"allocated_bytes", info.allocated_bytes},
             {"block_size", info.block_size},
             {"content_id", info.content_id},
+            {"verified", info.verified},
             {"imported_at", info.imported_at},
             {"source", info.source},
             {"uuid", to_string(info.uuid)},

@@ -23,7 +23,8 @@ json describe_snapshot(const store::SnapshotInfo& info) {
             {"created_at", info.created_at},
             {"size_bytes", info.size_bytes},
             {"allocated_bytes", info.allocated_bytes},
-            {"clones", info.clones}};
+            {"clones", info.clones},
+            {"verified", info.verified}};
 }
 
 Result<bool> flag_argument(const json& arguments, const char* key) {

@@ -19,7 +19,7 @@
 ///
 /// Results are JSON with these fields, which do not change their meaning (cowtgt(1) lists them):
 ///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
-///             imported_at, source, uuid, instances [name], damage ("": none known),
+///             verified, imported_at, source, uuid, instances [name], damage ("": none known),
 ///             identity [{where, kind, label, value, kept_because, note}]
 ///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), from [range,
 ///   [] is any],
@@ -28,7 +28,8 @@
 ///             settings [NAME=VALUE, where not as usual],
 ///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}], snapshots [label], origin
-///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name]
+///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name],
+///             verified (false: its content is not hashed yet)
 namespace cowtgt::control {
 
 /// An export that has begun: as long as this exists its instance cannot be removed, renamed or

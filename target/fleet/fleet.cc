@@ -314,13 +314,15 @@ Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& 
     entry.size_bytes = parts.layer.summary().virtual_size;
     std::vector<net::SealedParts> sealed;
     for (store::OpenedLayer& layer : parts.below.layers) {
-        sealed.push_back({std::move(layer.map), std::move(layer.file), layer.overlap_limit});
+        sealed.push_back({std::move(layer.map), std::move(layer.file.file),
+                          std::move(layer.file.sums), layer.overlap_limit});
     }
-    const int base = parts.below.base.release();
+    const int base = parts.below.base.file.release();
     return net::VolumeParts{
         std::move(parts.layer), {parts.live_direct.release(), parts.live_buffered.release()},
         parts.alignment,        std::move(sealed),
-        {base, base},           parts.below.base_size};
+        {base, base},           std::move(parts.below.base.sums),
+        parts.below.base_size};
 }
 
 Result<void> Fleet::open(const std::string& instance, Entry& entry) {
@@ -351,7 +353,11 @@ Result<void> Fleet::open(const std::string& instance, Entry& entry) {
 Result<void> Fleet::while_paused(std::string_view name,
                                  const std::function<Result<void>()>& change) {
     const auto found = entries_.find(name);
-    if (found == entries_.end() || found->second.ring == nullptr) return change();
+    if (found == entries_.end() || found->second.ring == nullptr) {
+        const Result<void> changed = change();
+        if (caretaker_) caretaker_->wake();
+        return changed;
+    }
     const std::string& instance = found->first;
     Entry& entry = found->second;
     std::promise<BlockOutcome> promise;
@@ -365,6 +371,7 @@ Result<void> Fleet::while_paused(std::string_view name,
                                : system_error("cannot close " + instance,
                                               outcome.os_errno == 0 ? EIO : outcome.os_errno);
     const Result<void> resumed = resume(instance, entry);
+    if (caretaker_) caretaker_->wake();
     return changed ? resumed : changed;
 }
 
@@ -446,6 +453,7 @@ void Fleet::admit_logins() {
     for (const auto& ring : rings_) {
         ring->post([worker = ring.get()] { worker->admit_logins(); });
     }
+    caretaker_ = std::make_unique<Caretaker>(store_, executor_);
 }
 
 /// Initiators that log out by themselves come back by themselves, and lose nothing; the others are
@@ -468,6 +476,7 @@ void Fleet::drain() {
 
 void Fleet::shut_down() {
     shutting_down_ = true;
+    caretaker_.reset();
     drain();
     for (const auto& ring : rings_) {
         on_ring(*ring, [&] { ring->stop_listening(); });

@@ -13,6 +13,7 @@
 #include "target/config/machine.h"
 #include "target/config/machines_file.h"
 #include "target/control/live_instances.h"
+#include "target/fleet/caretaker.h"
 #include "target/fleet/state_keeper.h"
 #include "target/net/ring_worker.h"
 
@@ -90,7 +91,8 @@ private:
     const config::Config& config_;
     Executor executor_;
     std::vector<std::unique_ptr<net::RingWorker>> rings_;
-    std::unique_ptr<StateKeeper> keeper_;  ///< ends before the rings, to which it posts
+    std::unique_ptr<Caretaker> caretaker_;  ///< from admit_logins() to shut_down()
+    std::unique_ptr<StateKeeper> keeper_;   ///< ends before the rings, to which it posts
     std::map<std::string, Entry, std::less<>> entries_;
     config::Secrets secrets_;
     bool shutting_down_ = false;

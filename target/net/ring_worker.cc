@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cow-store/volume/device_gate.h"
+#include "cow-store/volume/verifying_file.h"
 #include "target/net/connection_driver.h"
 
 namespace cowtgt::net {
@@ -39,26 +40,32 @@ struct Medium {
     std::vector<SealedLayer> open_sealed(ring::Ring& ring, VolumeParts& parts) {
         std::vector<SealedLayer> layers;
         for (SealedParts& sealed : parts.sealed) {
-            const int file = sealed.file.release();
-            sealed_files.push_back(std::make_unique<ring::RingFile>(
-                ring, ring::RingFile::Descriptors{file, file}, DirectIoAlignment{1, 1}));
-            sealed_files.back()->expect_no_read_ahead();
-            layers.push_back(
-                {std::move(sealed.map), sealed_files.back().get(), sealed.overlap_limit});
+            AsyncFile& file = open_shared(ring, sealed.file.release(), std::move(sealed.sums));
+            layers.push_back({std::move(sealed.map), &file, sealed.overlap_limit});
         }
         return layers;
     }
 
-    BaseImage open_base(ring::Ring& ring, const VolumeParts& parts) {
+    BaseImage open_base(ring::Ring& ring, VolumeParts& parts) {
         if (parts.base_file.data < 0) return {};
-        base_file.emplace(ring, parts.base_file, DirectIoAlignment{1, 1});
-        base_file->expect_no_read_ahead();
-        return {&*base_file, parts.base_size};
+        AsyncFile& file = open_shared(ring, parts.base_file.data, std::move(parts.base_sums));
+        return {&file, parts.base_size};
+    }
+
+    /// A file below the live layer, read through the page cache, verified if there are sums.
+    AsyncFile& open_shared(ring::Ring& ring, int file, std::shared_ptr<ChunkSums> sums) {
+        shared_files.push_back(std::make_unique<ring::RingFile>(
+            ring, ring::RingFile::Descriptors{file, file}, DirectIoAlignment{1, 1}));
+        shared_files.back()->expect_no_read_ahead();
+        if (sums == nullptr || sums->believed()) return *shared_files.back();
+        verifying_files.push_back(
+            std::make_unique<VerifyingFile>(*shared_files.back(), std::move(sums)));
+        return *verifying_files.back();
     }
 
     ring::RingFile layer_file;
-    std::vector<std::unique_ptr<ring::RingFile>> sealed_files;
-    std::optional<ring::RingFile> base_file;
+    std::vector<std::unique_ptr<ring::RingFile>> shared_files;
+    std::vector<std::unique_ptr<VerifyingFile>> verifying_files;
     Volume volume;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cow-store/descriptor.h"
+#include "cow-store/volume/chunk_sums.h"
 #include "cow-store/volume/volume.h"
 #include "target/iscsi/connection.h"
 #include "target/net/socket_address.h"
@@ -41,6 +42,7 @@ public:
 struct SealedParts {
     std::shared_ptr<const ClusterMap> map;
     Descriptor file;                  ///< through the page cache
+    std::shared_ptr<ChunkSums> sums;  ///< to verify it by at read; null: it is trusted
     std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
 };
 
@@ -51,6 +53,7 @@ struct VolumeParts {
     DirectIoAlignment alignment;
     std::vector<SealedParts> sealed;        ///< from the top down
     ring::RingFile::Descriptors base_file;  ///< -1: none
+    std::shared_ptr<ChunkSums> base_sums;   ///< as SealedParts::sums
     std::uint64_t base_size = 0;            ///< bytes
 };
 

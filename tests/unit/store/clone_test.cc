@@ -228,7 +228,7 @@ TEST_F(Clone, OpenedForTheDataPathItIsLocked) {
         EXPECT_EQ((*opened)->layer.summary().virtual_size, 8 * mebibyte);
         EXPECT_TRUE((*opened)->live_direct.is_open());
         EXPECT_TRUE((*opened)->live_buffered.is_open());
-        EXPECT_TRUE((*opened)->below.base.is_open());
+        EXPECT_TRUE((*opened)->below.base.file.is_open());
         const std::string sentence =
             "instance web01 is in use: another process is serving or reading it; stop that first";
         EXPECT_EQ(message_of(store->open_instance("web01")), sentence);

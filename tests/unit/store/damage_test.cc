@@ -4,6 +4,7 @@
 
 #include "cow-store/store/file_system.h"
 #include "cow-store/store/open_instance.h"
+#include "cow-store/store/verification.h"
 #include "tests/unit/store/store_fixture.h"
 
 namespace cowtgt::store {
@@ -52,15 +53,33 @@ protected:
     void expect_refused(const std::string& sentence) {
         for (const std::string& message :
              {message_of(clone("web02")), message_of(store_->open_instance("web01")),
-              message_of(store_->reset_instance("web01")),
-              message_of(store_->export_template({.name = "debian12", .version = 1, .tag = ""}, {},
-                                                 {}))}) {
+              message_of(store_->reset_instance("web01")), message_of(read_template())}) {
             EXPECT_EQ(message, sentence);
         }
         EXPECT_EQ(clone("web02").error().code, ErrorCode::refused);
         EXPECT_EQ(store_->instances().value().size(), 1U);
         EXPECT_TRUE(leftovers().empty());
     }
+
+    /// What is still there can be read; whoever reads the chunk at `offset` is told.
+    void expect_found_when_read(std::uint64_t offset) {
+        const std::string sentence =
+            "the image " + image().string() +
+            " is not what it was: it differs within the 64 KiB from byte " +
+            std::to_string(offset) + "; restore it from a backup";
+        EXPECT_EQ(message_of(read_template()), sentence);
+        EXPECT_EQ(message_of(store_->export_instance("web01", ignore, {})), sentence);
+        std::vector<Verification> pending = pending_verifications(store_->context()).value();
+        ASSERT_EQ(pending.size(), 1U);
+        EXPECT_TRUE(pending.front().is_in_doubt);
+        EXPECT_EQ(message_of(verify(store_->context(), pending.front(), {})), sentence);
+        EXPECT_EQ(message_of(read_template()), sentence);
+    }
+
+    Result<void> read_template() const {
+        return store_->export_template({.name = "debian12", .version = 1, .tag = ""}, ignore, {});
+    }
+    static Result<void> ignore(std::uint64_t, std::span<const std::byte>) { return {}; }
 
     std::string remedy() const {
         return "; restore it from a backup, or import the image again as a new version";
@@ -69,12 +88,9 @@ protected:
     std::unique_ptr<Store> store_;
 };
 
-TEST_F(Damage, AnImageThatWasWrittenToIsRefused) {
+TEST_F(Damage, AnImageThatWasWrittenToIsNeverServedUnseen) {
     overwrite(3 * mebibyte, 'x');
-    expect_refused("the image " + image().string() +
-                   " is not the one that was imported: it differs within the 64 KiB from byte "
-                   "3145728" +
-                   remedy());
+    expect_found_when_read(3 * mebibyte);
 }
 
 TEST_F(Damage, AnImageOfAnotherSizeIsRefused) {
@@ -84,38 +100,49 @@ TEST_F(Damage, AnImageOfAnotherSizeIsRefused) {
                    remedy());
 }
 
-TEST_F(Damage, AnImageWithAHoleInItsDataIsRefused) {
+TEST_F(Damage, AnImageWithAHoleInItsDataIsNeverServedUnseen) {
     std::filesystem::resize_file(image(), 0);
     std::filesystem::resize_file(image(), 8 * mebibyte);
-    expect_refused("the image " + image().string() +
-                   " is not the one that was imported: some of its content is gone" + remedy());
+    expect_found_when_read(0);
 }
 
 TEST_F(Damage, AnImageThatIsGoneIsNamed) {
     std::filesystem::remove(image());
-    expect_refused("the image " + image().string() +
-                   " of template debian12@1 is gone; restore it from a backup");
+    expect_refused("the image " + image().string() + " is gone; restore it from a backup");
 }
 
-TEST_F(Damage, ARestoredImageIsVerifiedOnceAndThenKnown) {
+TEST_F(Damage, ARestoredImageIsVerifiedAtReadUntilAllOfItWas) {
     restore_image();
     const std::string before = read_text_file(template_file("template.json")).value();
-    EXPECT_TRUE(store_->open_instance("web01"));
-    const std::string blessed = read_text_file(template_file("template.json")).value();
-    EXPECT_NE(blessed, before);
+    const auto opened = store_->open_instance("web01").value();
+    ASSERT_NE(opened->below.base.sums, nullptr);
+    EXPECT_FALSE(opened->below.base.sums->believed());
     EXPECT_TRUE(clone("web02"));
-    EXPECT_EQ(read_text_file(template_file("template.json")).value(), blessed);
+    EXPECT_EQ(read_text_file(template_file("template.json")).value(), before);
+
+    std::vector<Verification> pending = pending_verifications(store_->context()).value();
+    ASSERT_EQ(pending.size(), 1U);
+    ASSERT_TRUE(verify(store_->context(), pending.front(), {}));
+    ASSERT_EQ(pending.front().owners, (std::vector<Owner>{{"debian12", 1}}));
+    ASSERT_TRUE(settle(store_->context(), pending.front(), pending.front().owners.front()));
+    EXPECT_TRUE(opened->below.base.sums->believed());
+    EXPECT_TRUE(pending_verifications(store_->context()).value().empty());
+    EXPECT_EQ(store_->open_instance("web02").value()->below.base.sums, nullptr);
 }
 
-TEST_F(Damage, WithoutTheLockARestoredImageIsVerifiedButNothingIsWritten) {
-    restore_image();
-    const std::string before = read_text_file(template_file("template.json")).value();
-    const auto beside = open(Locking::none);
-    EXPECT_EQ(message_of(beside->export_template(
-                  {.name = "debian12", .version = 1, .tag = ""},
-                  [](std::uint64_t, std::span<const std::byte>) { return Result<void>{}; }, {})),
-              "");
-    EXPECT_EQ(read_text_file(template_file("template.json")).value(), before);
+TEST_F(Damage, ATrustedImageIsVerifiedAtReadIfThatIsWanted) {
+    store_.reset();
+    Environment careful;
+    careful.verify_reads = VerifyReads::always;
+    store_ = open(Locking::exclusive, careful);
+    EXPECT_TRUE(read_template());
+    const auto stamp = std::filesystem::last_write_time(image());
+    overwrite(3 * mebibyte, 'x');
+    std::filesystem::last_write_time(image(), stamp);
+    EXPECT_EQ(read_template().error().code, ErrorCode::corrupt);
+    const auto opened = store_->open_instance("web01").value();
+    opened->below.base.sums->believe();
+    EXPECT_FALSE(opened->below.base.sums->believed());
 }
 
 TEST_F(Damage, AnotherTemplateInItsPlaceIsRefused) {
