@@ -27,7 +27,19 @@ def ask_daemon(path, command, **arguments):
                 return answer["result"]
 
 
-class Cowtgt:
+class Peer:
+    """A running target with the port it listens on."""
+
+    lun = 0
+
+    def url(self, disk):
+        return f"iscsi://127.0.0.1:{self.port}/{self.target(disk)}/{self.lun}"
+
+    def stop(self):
+        self.process.stop()
+
+
+class Cowtgt(Peer):
     """Disks are clones of one template, by name."""
 
     name = "cowtgt"
@@ -59,14 +71,12 @@ class Cowtgt:
     def target(self, disk):
         return f"{PREFIX}:{disk}"
 
-    def stop(self):
-        self.process.stop()
 
-
-class Tgt:
+class Tgt(Peer):
     """One disk: the image itself, through the page cache."""
 
     name = "tgt"
+    lun = 1
     control_port = 77
 
     def __init__(self, folder, image):
@@ -87,9 +97,6 @@ class Tgt:
 
     def target(self, _disk):
         return f"{PREFIX}.tgt:disk"
-
-    def stop(self):
-        self.process.stop()
 
 
 ISTGT = """[Global]
@@ -132,7 +139,7 @@ ISTGT = """[Global]
 """
 
 
-class Istgt:
+class Istgt(Peer):
     """One disk: the image itself, through the page cache."""
 
     name = "istgt"
@@ -149,9 +156,6 @@ class Istgt:
 
     def target(self, _disk):
         return f"{PREFIX}.istgt:disk"
-
-    def stop(self):
-        self.process.stop()
 
 
 def other_targets():

@@ -4,7 +4,7 @@
 import os
 
 import storm
-from machine import median
+from machine import have, median
 from peers import Cowtgt, other_targets
 
 IMAGE_BYTES = 512 << 20
@@ -110,7 +110,9 @@ def limits(bench):
         for name, words in (("rr4k-qd1", ("randread", "4k", 1)),
                             ("rr4k-qd32", ("randread", "4k", 32)),
                             ("sr128k-qd8", ("read", "128k", 8)), ("sr1m-qd4", ("read", "1m", 4))):
-            bench.keep(f"{place} file {name}", tools.fio(bench.image(place), *words))
+            bench.keep(f"{place} file {name}",
+                       tools.fio(*words, f"--filename={bench.image(place)}",
+                                 "--ioengine=io_uring"))
 
 
 def disk_for(workload):
@@ -137,6 +139,24 @@ def targets(bench):
             bench.interleaved(candidates)
         for peer in peers:
             bench.keep(f"{place} {peer.name} idle", bench.tools.load(peer, FRESH, "--idle"))
+
+
+def clients(bench):
+    """The same through other initiators, for the sake of the order of targets: their own cost
+    is most of what they measure."""
+    tools, peers = bench.tools, bench.setup("tmpfs")
+    for depth in (1, 32):
+        candidates = {}
+        if have("iscsi-perf"):
+            candidates.update({f"iscsi-perf {peer.name} rr4k-qd{depth}":
+                               lambda peer=peer: tools.iscsi_perf(peer, FRESH, depth)
+                               for peer in peers})
+        if have("qemu-nbd", "fio"):
+            candidates.update({f"fio-nbd {peer.name} rr4k-qd{depth}":
+                               lambda peer=peer: tools.fio_through_nbd(
+                                   peer, FRESH, depth, bench.places["tmpfs"] / "nbd")
+                               for peer in peers})
+        bench.interleaved(candidates)
 
 
 def overlay(bench):
@@ -239,5 +259,5 @@ def boot_storm(bench):
     bench.stop(cow)
 
 
-ALL = {"limits": limits, "targets": targets, "overlay": overlay, "digests": digests, "poll": poll,
-       "scale": scale, "rings": rings, "storm": boot_storm}
+ALL = {"limits": limits, "targets": targets, "clients": clients, "overlay": overlay,
+       "digests": digests, "poll": poll, "scale": scale, "rings": rings, "storm": boot_storm}

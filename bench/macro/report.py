@@ -117,6 +117,22 @@ def workload_table(results, place, peers):
     return "\n".join(lines) + "\n"
 
 
+def clients_table(results):
+    """The same reads through libiscsi."""
+    names = [name for name in results if name.startswith(("iscsi-perf", "fio-nbd"))]
+    if not names:
+        return ""
+    lines = ["| 4 KiB reads through | target | load | IOPS | CPU us per I/O |",
+             "|---|---|---|---:|---:|"]
+    for name in names:
+        client, target, workload = name.split()
+        row = results[name]
+        client = {"iscsi-perf": "iscsi-perf", "fio-nbd": "fio, nbd engine, qemu-nbd"}[client]
+        lines.append(f"| {client} | {target} | {workload} | {row['iops']:,.0f} | "
+                     f"{row['target_us']:.1f} |")
+    return "\n".join(lines) + "\n\n"
+
+
 def scale_table(results):
     rows = [(int(name.split()[2]), row) for name, row in results.items()
             if name.startswith("scale sessions")]
@@ -182,6 +198,6 @@ def write(results, out):
         if peers:
             text += workload_table(results, place, peers) + "\n"
             plots(results, out, place, peers)
-    text += scale_table(results)
+    text += clients_table(results) + scale_table(results)
     (out / "goals.md").write_text(text, encoding="ascii")
     print(f"\n{text}\nwritten to {out}: goals.md, all.csv, plots")
