@@ -260,6 +260,7 @@ private:
 
 void add_options(CLI::App& app, Options& options) {
     Workload& workload = options.workload;
+    app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // for scripts
     app.add_option("--host", options.host, "IPv4 address of the portal")->capture_default_str();
     app.add_option("--port", options.port, "its port")->capture_default_str();
     app.add_option("--target", options.target, "iqn; % is the number of the session")->required();

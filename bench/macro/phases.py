@@ -25,6 +25,12 @@ RANDOM_WRITES = {
 SEQUENTIAL_WRITES = {
     "sw128k-qd8": ("--depth", 8, "--read", 0, "--block", 128 << 10, *SEQUENTIAL),
 }
+TCP_LIMITS = {  # the same bytes without a target
+    "rr4k-qd1": ("--depth", 1),
+    "rr4k-qd32": ("--depth", 32),
+    "sr128k-qd8": ("--response", 131120, "--depth", 8),
+    "sr1m-qd4": ("--stream",),
+}
 WORKLOADS = {**READS, **RANDOM_WRITES, **SEQUENTIAL_WRITES}
 FILL = ("--order", "fill", "--block", 1 << 20, "--depth", 4, "--read", 0, "--warm-up", 0)
 FILL_SCATTERED = ("--order", "once", "--depth", 32, "--read", 0, "--warm-up", 0)
@@ -100,18 +106,13 @@ class Bench:
 
 
 def limits(bench):
-    tools = bench.tools
-    bench.interleaved({
-        "limit ping-pong 4k-qd1": lambda: tools.ping_pong("--depth", 1),
-        "limit ping-pong 4k-qd32": lambda: tools.ping_pong("--depth", 32),
-        "limit ping-pong 128k-qd8": lambda: tools.ping_pong("--response", 131120, "--depth", 8),
-        "limit stream": lambda: tools.ping_pong("--stream")})
+    """What the files themselves give; the limits of TCP are measured beside the targets."""
     for place in bench.places:
         for name, words in (("rr4k-qd1", ("randread", "4k", 1)),
                             ("rr4k-qd32", ("randread", "4k", 32)),
                             ("sr128k-qd8", ("read", "128k", 8)), ("sr1m-qd4", ("read", "1m", 4))):
             bench.keep(f"{place} file {name}",
-                       tools.fio(*words, f"--filename={bench.image(place)}",
+                       bench.tools.fio(*words, f"--filename={bench.image(place)}",
                                  "--ioengine=io_uring"))
 
 
@@ -129,13 +130,9 @@ def targets(bench):
                 f"{place} {peer.name} {workload}":
                     lambda peer=peer: bench.tools.load(peer, disk_for(workload), *words)
                 for peer in peers}
-            if workload == "rr4k-qd1":  # what it is compared with, at the same time
-                candidates["limit ping-pong 4k-qd1"] = lambda: bench.tools.ping_pong("--depth", 1)
-            if workload == "sr128k-qd8":
-                candidates["limit ping-pong 128k-qd8"] = lambda: bench.tools.ping_pong(
-                    "--response", 131120, "--depth", 8)
-            if workload == "sr1m-qd4":
-                candidates["limit stream"] = lambda: bench.tools.ping_pong("--stream")
+            if workload in TCP_LIMITS:  # what it is compared with, at the same time
+                candidates[f"{place} tcp {workload}"] = (
+                    lambda: bench.tools.ping_pong(*TCP_LIMITS[workload]))
             bench.interleaved(candidates)
         for peer in peers:
             bench.keep(f"{place} {peer.name} idle", bench.tools.load(peer, FRESH, "--idle"))

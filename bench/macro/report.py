@@ -61,13 +61,13 @@ def goals():
             yield Goal(f"{place}: IOPS 4 KiB random {name} QD 32, to tgt's", "at least", limit,
                        ratio(f"{place} cowtgt {workload}", f"{place} tgt {workload}", IOPS, 0))
         yield Goal(f"{place}: p50 latency 4 KiB read QD 1, to the TCP ping-pong's", "at most", 1.25,
-                   ratio(f"{place} cowtgt rr4k-qd1", "limit ping-pong 4k-qd1", P50))
+                   ratio(f"{place} cowtgt rr4k-qd1", f"{place} tcp rr4k-qd1", P50))
         yield Goal(f"{place}: 128 KiB sequential read MB/s, to the TCP ping-pong's", "at least",
-                   0.9, ratio(f"{place} cowtgt sr128k-qd8", "limit ping-pong 128k-qd8", MBPS, 0))
+                   0.9, ratio(f"{place} cowtgt sr128k-qd8", f"{place} tcp sr128k-qd8", MBPS, 0))
         yield Goal(f"{place}: 128 KiB sequential write MB/s, to tgt's", "at least", 2.5,
                    ratio(f"{place} cowtgt sw128k-qd8", f"{place} tgt sw128k-qd8", MBPS, 0))
         yield Goal(f"{place}: 1 MiB sequential read MB/s, to a TCP stream's", "at least", 0.75,
-                   ratio(f"{place} cowtgt sr1m-qd4", "limit stream", MBPS, 0))
+                   ratio(f"{place} cowtgt sr1m-qd4", f"{place} tcp sr1m-qd4", MBPS, 0))
         for what, plain, limit in (("read", "read", 0.97), ("overwrite", "overwrite", 0.95),
                                    ("first write", "overwrite", 0.85)):
             yield Goal(f"{place}: overlay against plain disk, {what} IOPS", "at least", limit,
