@@ -15,7 +15,7 @@ namespace {
 struct Words {
     std::string name, to, source, file, mac, size;
     std::vector<std::string> settings;  ///< NAME=VALUE
-    std::string identity, identity_seed;
+    std::string identity, identity_seed, rewrite_references;
     std::vector<std::string> labels, uuids;  ///< FS=VALUE
     bool grow = false;
 };
@@ -29,6 +29,9 @@ json clone_arguments(const Words& words) {
     if (!words.labels.empty()) arguments["labels"] = words.labels;
     if (!words.uuids.empty()) arguments["uuids"] = words.uuids;
     if (words.grow) arguments["grow"] = "yes";
+    if (!words.rewrite_references.empty()) {
+        arguments["rewrite_references"] = words.rewrite_references;
+    }
     return arguments;
 }
 
@@ -54,6 +57,11 @@ void add_clone(CLI::App& app, Invocation& invocation, Words& words) {
                      "auto: new UUIDs where it is safe (usual); keep: the template's; require: all "
                      "new, or no clone")
         ->type_name("auto|keep|require");
+    clone
+        ->add_option("--rewrite-references", words.rewrite_references,
+                     "files that name a new UUID. yes: rewritten where it is safe, else the UUID "
+                     "is kept (usual); no: such UUIDs are kept; ignore: files stay, UUIDs change")
+        ->type_name("yes|no|ignore");
     clone->add_option("--identity-seed", words.identity_seed, "the same seed, the same new UUIDs")
         ->type_name("TEXT");
     clone

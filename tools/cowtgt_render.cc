@@ -93,6 +93,39 @@ std::string render_identity(const json& items, IdentityOf owner) {
     return rows.empty() ? "" : "  identity\n" + render_table(rows, {});
 }
 
+std::string render_contents(const json& items) {
+    std::vector<std::vector<std::string>> rows;
+    for (const json& item : items) {
+        const std::string problem = text(item, "problem");
+        rows.push_back({"  ", text(item, "where"), size(item, "size_bytes"), text(item, "label"),
+                        text(item, "uuid"), problem.empty() ? "clean" : problem});
+    }
+    return rows.empty() ? "" : "  contents\n" + render_table(rows, {2});
+}
+
+/// Files that only tell what was are not worth a line each.
+std::string render_references(const json& items) {
+    std::vector<std::vector<std::string>> rows;
+    std::size_t left = 0;
+    for (const json& item : items) {
+        const std::string becomes = text(item, "becomes");
+        if (becomes == "left") {
+            ++left;
+            continue;
+        }
+        const std::string where = text(item, "where");
+        const std::string file = text(item, "file");
+        const std::string place = file.empty() ? (where.empty() ? "outside of file systems" : where)
+                                               : file + " (" + where + ")";
+        rows.push_back(
+            {"  ", text(item, "value"), "in " + place,
+             becomes == "rewritten" ? "rewritten in clones" : "fixed: " + text(item, "reason")});
+    }
+    std::string result = rows.empty() ? "" : "  references\n" + render_table(rows, {});
+    if (left > 0) result += "    and in " + std::to_string(left) + " logs and caches, left alone\n";
+    return result;
+}
+
 std::string identity_summary(const json& items) {
     std::size_t kept = 0;
     for (const json& item : items)
@@ -229,7 +262,9 @@ std::string render_template(const json& info) {
     result += field("uuid", text(info, "uuid"));
     result += field("imported", text(info, "imported_at") + " from " + text(info, "source"));
     result += field("instances", or_dash(joined(at(info, "instances"), ", ")));
-    return result + render_identity(at(info, "identity"), IdentityOf::template_version);
+    return result + render_contents(at(info, "contents")) +
+           render_identity(at(info, "identity"), IdentityOf::template_version) +
+           render_references(at(info, "references"));
 }
 
 std::string render_import(const json& info) {
@@ -237,7 +272,8 @@ std::string render_import(const json& info) {
                          size(info, "allocated_bytes") + " of data)\n";
     const std::string twin = text(info, "twin");
     if (!twin.empty()) result += "  note: " + twin + " has the same content\n";
-    return result + render_identity(at(info, "identity"), IdentityOf::template_version);
+    return result + render_identity(at(info, "identity"), IdentityOf::template_version) +
+           render_references(at(info, "references"));
 }
 
 std::string render_status(const json& status) {

@@ -15,6 +15,8 @@
 /// What a format provides. Adding one is a file of its own and a row in formats.cc.
 namespace cowtgt::identity {
 
+class ReferencePlan;
+
 /// Everything that patching one structure may look at.
 struct PatchRequest {
     const Structure& structure;  ///< of the recipe, with the format's own places
@@ -23,6 +25,7 @@ struct PatchRequest {
     std::uint32_t block_size;          ///< logical, of the disk
     std::optional<std::string> uuid;   ///< asked for by name, as text, instead of a derived one
     std::optional<std::string> label;  ///< asked for by name
+    const ReferencePlan& plan;         ///< which values have to stay because files name them
 };
 
 /// One format of file system or volume inside of a partition or on the bare disk.

@@ -9,6 +9,7 @@
 #include "cow-store/base/endian.h"
 #include "cow-store/identity/disk_text.h"
 #include "cow-store/identity/formats.h"
+#include "cow-store/identity/reference_plan.h"
 
 namespace cowtgt::identity {
 
@@ -343,6 +344,8 @@ public:
 private:
     void change_guids(std::vector<Finding>& findings) {
         const auto new_guid = [&](Finding& finding, std::array<std::byte, 16>& field) {
+            finding.kept_because = request_.plan.reason_to_keep(finding);
+            if (!finding.kept_because.empty()) return;
             const Uuid guid = derived_uuid(request_.choice, finding.where, finding.kind);
             finding.new_value = to_string(guid);
             const Uuid mixed = swap_mixed_endian(guid);

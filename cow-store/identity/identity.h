@@ -66,21 +66,51 @@ struct Structure {
     friend bool operator==(const Structure&, const Structure&) = default;
 };
 
+/// What can become of a text in the image that names an identity, when that identity changes.
+enum class ReferenceKind {
+    rewritable,  ///< it lies in plain text of a live file whose content has no checksum
+    history,     ///< in a log or a cache: it tells what was, and nothing goes by it
+    fixed,       ///< it may not or cannot be changed where it is, so the identity has to stay
+};
+
+/// A place in the image that names an identity by its text, as fstab does with UUID=.
+struct Reference {
+    std::string text;  ///< as it stands there; the digits alone of a disk signature
+    ReferenceKind kind = ReferenceKind::fixed;
+    std::uint64_t offset = 0;  ///< of the text, bytes from the start of the disk
+    std::string where;         ///< the structure that it lies in; empty: none
+    std::string file;          ///< "/etc/fstab"; empty: no file, or not known
+    std::string reason;        ///< why it is fixed or history
+
+    friend bool operator==(const Reference&, const Reference&) = default;
+};
+
+/// A structure whose files cannot be searched for references.
+struct Unsearchable {
+    std::string where;
+    std::string reason;         ///< "it is encrypted"
+    bool names_itself = false;  ///< its files may be the ones that mount it
+
+    friend bool operator==(const Unsearchable&, const Unsearchable&) = default;
+};
+
 /// Everything a clone needs to know about its template, stored beside it (public fields only, so
 /// that it is written to JSON and read back field by field). A recipe that was damaged or does not
 /// fit the image never makes a bad patch: the structures it names are kept, with the reason.
 struct Recipe {
-    std::uint32_t version = 1;       ///< of this struct's meaning
+    std::uint32_t version = 2;       ///< of this struct's meaning; 1 knew no references
     std::uint32_t block_size = 512;  ///< logical block size of the disk: 512, or 4096 by its GPT
     std::uint64_t disk_size = 0;     ///< bytes
     std::vector<Structure> structures;
+    std::vector<Reference> references;  ///< by offset; found by cow-store/references
+    std::vector<Unsearchable> unsearchable;
 
     friend bool operator==(const Recipe&, const Recipe&) = default;
 };
-inline constexpr std::uint32_t recipe_version = 1;
+inline constexpr std::uint32_t recipe_version = 2;
 
-/// Reads what is on the image. Unknown, damaged or unsafe structures are no error: they are listed
-/// as kept. An Error means that the image could not be read.
+/// Reads what is on the image, all but the references. Unknown, damaged or unsafe structures are no
+/// error: they are listed as kept. An Error means that the image could not be read.
 Result<Recipe> examine(const BlockSource& image);
 
 /// All findings of a recipe, in the order of the disk, for display.
@@ -98,6 +128,13 @@ enum class Values { derived_from_seed, as_in_image };
 /// What becomes of the space behind the last partition when the clone is larger than its image.
 enum class Growth { leave_free, last_partition };
 
+/// What becomes of the texts in files that name an identity which changes.
+enum class References {
+    rewrite,  ///< changed in place; an identity with one that cannot be is kept
+    keep,     ///< no file changes: an identity that a file names is kept
+    ignore,   ///< no file changes, and identities change all the same
+};
+
 /// Who the clone will be. The same choice on the same image gives the same patches.
 struct IdentityChoice {
     /// Every new value is derived from it and from the value's own name on the disk, so one fresh
@@ -107,6 +144,7 @@ struct IdentityChoice {
     std::uint64_t disk_size = 0;
     Growth growth = Growth::leave_free;
     Values values = Values::derived_from_seed;
+    References references = References::rewrite;
     std::vector<Override> labels;
     std::vector<Override> uuids;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "cow-store/identity/reference_plan.h"
+
 namespace cowtgt::identity {
 
 namespace {
@@ -143,6 +145,11 @@ Result<Patching> patch_mbr(const PatchRequest& request) {
     Finding& finding = structure.findings.front();
     if (request.choice.values == Values::as_in_image) {
         patching.findings.push_back(changed(finding, finding.old_value));
+        return patching;
+    }
+    finding.kept_because = request.plan.reason_to_keep(finding);
+    if (!finding.kept_because.empty()) {
+        patching.findings.push_back(finding);
         return patching;
     }
     const Uuid random = derived_uuid(request.choice, finding.where, finding.kind);

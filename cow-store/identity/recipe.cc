@@ -7,6 +7,7 @@
 #include "cow-store/identity/gpt.h"
 #include "cow-store/identity/identity.h"
 #include "cow-store/identity/mbr.h"
+#include "cow-store/identity/reference_plan.h"
 #include "cow-store/identity/signatures.h"
 
 namespace cowtgt::identity {
@@ -113,6 +114,23 @@ private:
     std::vector<std::size_t> used_;
 };
 
+/// A file system that files name keeps its UUID; its label may still change on request.
+Result<Patching> patch_named(PatchRequest request, const FileSystemFormat& format,
+                             const std::string& reason) {
+    const Structure& structure = request.structure;
+    if (request.uuid) {
+        return Error{ErrorCode::refused, structure.where + " cannot be changed: " + reason};
+    }
+    if (!request.label) return Patching{{}, kept(structure, reason).findings};
+    request.uuid = structure.findings.front().old_value;
+    Result<Patching> patching = format.patch(request);
+    if (!patching) return patching;
+    for (Finding& finding : patching->findings) {
+        if (finding.kind == "fs-uuid") finding.kept_because = reason;
+    }
+    return patching;
+}
+
 /// Patches one structure; a reason to keep it becomes part of its findings.
 Result<Patching> patch_structure(const PatchRequest& request) {
     const Structure& structure = request.structure;
@@ -124,6 +142,10 @@ Result<Patching> patch_structure(const PatchRequest& request) {
         return Patching{{}, kept(structure, "it was asked to stay as it is").findings};
     }
     const FileSystemFormat* format = find_file_system_format(structure.format);
+    if (format != nullptr && !structure.findings.empty()) {
+        const std::string reason = request.plan.reason_to_keep(structure.findings.front());
+        if (!reason.empty()) return patch_named(request, *format, reason);
+    }
     Result<Patching> patching =
         structure.format == "gpt"   ? patch_gpt(request)
         : structure.format == "mbr" ? patch_mbr(request)
@@ -144,10 +166,10 @@ Result<Patching> patch_structure(const PatchRequest& request) {
 
 Result<void> check_request(const Recipe& recipe, const BlockSource& image,
                            const IdentityChoice& choice) {
-    if (recipe.version != recipe_version) {
-        return Error{ErrorCode::unsupported, "the identity recipe is of version " +
-                                                 std::to_string(recipe.version) +
-                                                 ", this program knows version 1 only"};
+    if (recipe.version == 0 || recipe.version > recipe_version) {
+        return Error{ErrorCode::unsupported,
+                     "the identity recipe is of version " + std::to_string(recipe.version) +
+                         ", this program knows up to version " + std::to_string(recipe_version)};
     }
     if (recipe.block_size != 512 && recipe.block_size != 4096) {
         return Error{ErrorCode::corrupt, "the identity recipe has an impossible block size"};
@@ -205,6 +227,8 @@ std::vector<Finding> findings_of(const Recipe& recipe) {
 Result<Patching> make_patches(const Recipe& recipe, const BlockSource& image,
                               const IdentityChoice& choice) {
     if (const Result<void> good = check_request(recipe, image, choice); !good) return good.error();
+    const Result<ReferencePlan> plan = ReferencePlan::make(recipe, image, choice);
+    if (!plan) return plan.error();
     Overrides labels(choice.labels);
     Overrides uuids(choice.uuids);
     Patching all;
@@ -223,7 +247,7 @@ Result<Patching> make_patches(const Recipe& recipe, const BlockSource& image,
         }
         const Window window(image, structure.begin, structure.length);
         Result<Patching> one =
-            patch_structure({structure, window, choice, recipe.block_size, uuid, label});
+            patch_structure({structure, window, choice, recipe.block_size, uuid, label, *plan});
         if (!one) return one;
         std::ranges::move(one->patches, std::back_inserter(all.patches));
         std::ranges::move(one->findings, std::back_inserter(all.findings));
@@ -231,6 +255,7 @@ Result<Patching> make_patches(const Recipe& recipe, const BlockSource& image,
     for (const Overrides* wishes : {&labels, &uuids}) {
         if (const Result<void> used = wishes->all_used(); !used) return used.error();
     }
+    plan->rewrite(all);
     const Result<void> good = sort_and_check(all.patches, std::max(image.size(), choice.disk_size));
     if (!good) return good.error();
     return all;

@@ -176,6 +176,45 @@ Result<Usage> find_usage(const Context& context) {
     return usage;
 }
 
+namespace {
+
+std::vector<ContentItem> content_items(const identity::Recipe& recipe) {
+    std::vector<ContentItem> items;
+    for (const identity::Structure& structure : recipe.structures) {
+        const identity::Finding* finding =
+            structure.findings.empty() ? nullptr : &structure.findings.front();
+        items.push_back({.where = structure.where,
+                         .format = structure.format,
+                         .label = finding == nullptr ? "" : finding->label,
+                         .uuid = finding == nullptr ? "" : finding->old_value,
+                         .begin = structure.begin,
+                         .size_bytes = structure.length,
+                         .problem = structure.kept_because});
+    }
+    return items;
+}
+
+/// Each file once for each value that it names.
+std::vector<ReferenceItem> reference_items(const identity::Recipe& recipe) {
+    std::vector<ReferenceItem> items;
+    for (const identity::Reference& reference : recipe.references) {
+        const bool is_known = std::ranges::any_of(items, [&](const ReferenceItem& item) {
+            return item.value == reference.text && item.where == reference.where &&
+                   item.file == reference.file && item.reason == reference.reason;
+        });
+        if (is_known) continue;
+        items.push_back({.value = reference.text,
+                         .where = reference.where,
+                         .file = reference.file,
+                         .is_rewritten = reference.kind == identity::ReferenceKind::rewritable,
+                         .is_history = reference.kind == identity::ReferenceKind::history,
+                         .reason = reference.reason});
+    }
+    return items;
+}
+
+}  // namespace
+
 TemplateInfo describe(const Context& context, const TemplateRecord& record, const Usage& usage) {
     const TemplateDocument& document = record.document;
     const std::filesystem::path folder = context.layout.version(record.name, record.version);
@@ -204,6 +243,8 @@ TemplateInfo describe(const Context& context, const TemplateRecord& record, cons
     info.source = document.source;
     info.uuid = document.uuid;
     info.identity = identity_items(identity::findings_of(document.recipe));
+    info.contents = content_items(document.recipe);
+    info.references = reference_items(document.recipe);
     info.instances = usage.instances_of(record.name, record.version);
     return info;
 }

@@ -142,6 +142,22 @@ void ChainReader::put_on_top(const ClusterMap& map, int file, std::uint64_t over
     files_.insert(files_.begin(), ReadableFile{file, nullptr, name_});
 }
 
+Result<void> ChainReader::read_layers(const ChunkSink& sink) const {
+    std::vector<std::byte> buffer(chunk_size);
+    for (std::uint64_t at = 0; at < size_;) {
+        const ChainPiece piece = view_.find(at, size_ - at);
+        for (std::uint64_t done = 0; piece.source == ChainSource::layer && done < piece.length;) {
+            const MutableBytes part = MutableBytes(buffer).first(static_cast<std::size_t>(
+                std::min<std::uint64_t>(buffer.size(), piece.length - done)));
+            if (Result<void> got = read(at + done, part); !got) return got;
+            if (Result<void> taken = sink(at + done, part); !taken) return taken;
+            done += part.size();
+        }
+        at += piece.length;
+    }
+    return {};
+}
+
 Result<void> ChainReader::read(std::uint64_t offset, MutableBytes into) const {
     while (!into.empty()) {
         const ChainPiece piece = view_.find(offset, into.size());

@@ -8,6 +8,7 @@
 #include "cow-store/base/result.h"
 #include "cow-store/identity/identity.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/content.h"
 #include "cow-store/store/documents.h"
 #include "cow-store/store/layout.h"
 #include "cow-store/store/sealed_file.h"
@@ -66,6 +67,8 @@ public:
     void put_on_top(const ClusterMap& map, int file, std::uint64_t overlap_limit);
 
     Result<void> read(std::uint64_t offset, MutableBytes into) const override;
+    /// Hands out what lies in layers, in order: all that is not as in the image.
+    Result<void> read_layers(const ChunkSink& sink) const;
     std::uint64_t size() const override { return size_; }
 
 private:

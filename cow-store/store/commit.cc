@@ -7,6 +7,7 @@
 #include "cow-store/identity/identity.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/chain.h"
+#include "cow-store/store/disk_recipe.h"
 #include "cow-store/store/import.h"
 #include "cow-store/store/opening.h"
 #include "cow-store/store/snapshots.h"
@@ -18,14 +19,15 @@ namespace cowtgt::store {
 namespace {
 
 /// What identifies the disk as the instance has it now.
-Result<identity::Recipe> examine_instance(const Context& context, std::string_view name) {
+Result<identity::Recipe> examine_instance(const Context& context, std::string_view name,
+                                          const identity::Recipe& of_template) {
     const Result<std::unique_ptr<OpenedInstance>> opened = open_instance(context, name);
     if (!opened) return opened.error();
     const OpenedInstance& instance = **opened;
     ChainReader disk(instance.below, instance.info.size_bytes, "instance " + std::string(name));
     disk.put_on_top(instance.layer.map(), instance.live_buffered.get(),
                     instance.layer.summary().parent.overlap_limit);
-    return identity::examine(disk);
+    return examine_disk(disk, of_template);
 }
 
 /// A file system with a journal that was not replayed keeps its UUID in every clone.
@@ -75,7 +77,7 @@ Result<TemplateInfo> commit_instance(const Context& context, const CommitOptions
     if (Result<void> room = check_depth(name, *base, *instance); !room) {
         return std::move(room).error();
     }
-    Result<identity::Recipe> recipe = examine_instance(context, name);
+    Result<identity::Recipe> recipe = examine_instance(context, name, base->document.recipe);
     if (!recipe) return std::move(recipe).error();
     if (options.require_clean) {
         if (Result<void> clean = check_is_clean(name, *recipe); !clean) {

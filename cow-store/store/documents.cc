@@ -160,6 +160,20 @@ constexpr std::array identity_mode_names = {
     std::pair{IdentityMode::require, "require"},
 };
 
+constexpr std::array reference_mode_names = {
+    std::pair{ReferenceMode::rewrite, "rewrite"},
+    std::pair{ReferenceMode::keep, "keep"},
+    std::pair{ReferenceMode::ignore, "ignore"},
+};
+
+/// Requires: a row for the value.
+template <typename Names, typename Value>
+json name_in(const Names& names, Value wanted) {
+    const auto row = std::ranges::find(names, wanted, &Names::value_type::first);
+    CHECK(row != names.end());
+    return row->second;
+}
+
 json to_json(const std::vector<IdentityWishes::Value>& values) {
     json list = json::array();
     for (const IdentityWishes::Value& value : values)
@@ -176,11 +190,8 @@ std::vector<IdentityWishes::Value> values_from(const json& list) {
 }
 
 json to_json(const IdentityWishes& wishes) {
-    json mode;
-    for (const auto& [value, name] : identity_mode_names) {
-        if (value == wishes.mode) mode = name;
-    }
-    return {{"mode", std::move(mode)},
+    return {{"mode", name_in(identity_mode_names, wishes.mode)},
+            {"references", name_in(reference_mode_names, wishes.references)},
             {"labels", to_json(wishes.labels)},
             {"uuids", to_json(wishes.uuids)},
             {"grow_last_partition", wishes.grow_last_partition}};
@@ -192,6 +203,9 @@ void take_wishes(const json& fields, IdentityWishes& wishes) {
     if (found == fields.end()) return;
     for (const auto& [value, name] : identity_mode_names) {
         if (found->at("mode") == name) wishes.mode = value;
+    }
+    for (const auto& [value, name] : reference_mode_names) {
+        if (found->value("references", "rewrite") == name) wishes.references = value;
     }
     wishes.labels = values_from(found->at("labels"));
     wishes.uuids = values_from(found->at("uuids"));

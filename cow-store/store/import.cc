@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "cow-store/references/references.h"
+#include "cow-store/references/text_search.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/content.h"
 #include "cow-store/store/documents.h"
@@ -58,10 +60,48 @@ private:
     std::uint64_t spent_ = 0;  ///< bytes since the last look
 };
 
+/// Looks for texts that name an identity of the disk while its bytes go by. Which ones these are is
+/// known before only if the image could be looked at first: a stream is searched once it is there.
+class ReferenceSearch {
+public:
+    ReferenceSearch() : search_({}) {}
+    explicit ReferenceSearch(const identity::Recipe& recipe)
+        : texts_(references::texts_of(recipe)), search_(texts_) {}
+
+    static Result<ReferenceSearch> begin(int image, std::uint64_t size, const std::string& name) {
+        const auto recipe = identity::examine(ImageSource(image, size, name));
+        if (!recipe) return recipe.error();
+        return ReferenceSearch(*recipe);
+    }
+
+    void feed(std::uint64_t offset, Bytes chunk) { search_.feed(offset, chunk); }
+
+    /// Into the recipe of the image as it now lies in the store.
+    Result<void> finish(identity::Recipe& recipe, int image, const std::string& name) {
+        if (references::texts_of(recipe) != texts_) {
+            *this = ReferenceSearch(recipe);
+            const Result<void> read = read_chunks(image, recipe.disk_size, name, {},
+                                                  [this](std::uint64_t offset, Bytes chunk) {
+                                                      feed(offset, chunk);
+                                                      return Result<void>();
+                                                  });
+            if (!read) return read;
+        }
+        const std::vector<references::Occurrence> found = search_.finish();
+        return references::find_references(recipe, ImageSource(image, recipe.disk_size, name),
+                                           found, search_.too_often());
+    }
+
+private:
+    std::vector<std::string> texts_;
+    references::TextSearch search_;
+};
+
 /// What was learned while an image was brought in.
 struct Content {
     std::uint64_t size = 0;  ///< bytes
     std::uint64_t id = 0;
+    ReferenceSearch search;
 };
 
 /// The files of a template in the making.
@@ -74,11 +114,12 @@ struct Making {
           document(folder / Layout::template_file) {}
 };
 
-Result<Content> finish(ContentHasher& hasher, File& table, std::uint64_t size) {
+Result<Content> finish(ContentHasher& hasher, File& table, std::uint64_t size,
+                       ReferenceSearch search) {
     const Result<std::uint64_t> id = hasher.finish(size);
     if (!id) return id.error();
     if (Result<void> synced = table.sync_data(); !synced) return synced.error();
-    return Content{size, *id};
+    return Content{size, *id, std::move(search)};
 }
 
 /// Reads a stream in whole chunks until its end; its size.
@@ -118,6 +159,10 @@ Result<Content> copy_raw(const Context& context, const ImageInput& input, const 
     if (!image) return image.error();
     const Result<std::unique_ptr<File>> table = context.files.create_file(making.chunks);
     if (!table) return table.error();
+    Result<ReferenceSearch> search =
+        input.is_stream ? ReferenceSearch()
+                        : ReferenceSearch::begin(input.file.get(), input.size, input.name);
+    if (!search) return std::move(search).error();
     SpaceGuard guard(context, input.name);
     ContentHasher hasher(table->get());
     const ChunkSink write = [&](std::uint64_t offset, Bytes run) -> Result<void> {
@@ -128,6 +173,7 @@ Result<Content> copy_raw(const Context& context, const ImageInput& input, const 
     };
     const ChunkSink take = [&](std::uint64_t offset, Bytes chunk) -> Result<void> {
         if (Result<void> hashed = hasher.add(offset, chunk); !hashed) return hashed;
+        search->feed(offset, chunk);
         return without_zero_runs(offset, chunk, write);
     };
     if (Result<void> fits = guard.check(); !fits) return fits.error();
@@ -144,7 +190,7 @@ Result<Content> copy_raw(const Context& context, const ImageInput& input, const 
     if (Result<void> sized = context.files.set_size(making.image, size); !sized) {
         return sized.error();
     }
-    return finish(hasher, **table, size);
+    return finish(hasher, **table, size, *std::move(search));
 }
 
 /// Any other format: qemu-img writes it, sparse; then it is hashed.
@@ -163,12 +209,17 @@ Result<Content> convert(const Context& context, const ImageInput& input, const M
     }
     const Result<std::unique_ptr<File>> table = context.files.create_file(making.chunks);
     if (!table) return table.error();
+    Result<ReferenceSearch> search =
+        ReferenceSearch::begin(image->get(), found->size, making.image.string());
+    if (!search) return std::move(search).error();
     ContentHasher hasher(table->get());
-    Result<void> read = read_chunks(
-        image->get(), found->size, making.image.string(), {},
-        [&hasher](std::uint64_t offset, Bytes chunk) { return hasher.add(offset, chunk); });
+    Result<void> read = read_chunks(image->get(), found->size, making.image.string(), {},
+                                    [&](std::uint64_t offset, Bytes chunk) {
+                                        search->feed(offset, chunk);
+                                        return hasher.add(offset, chunk);
+                                    });
     if (!read) return read.error();
-    return finish(hasher, **table, found->size);
+    return finish(hasher, **table, found->size, *std::move(search));
 }
 
 /// Brings the content in, and refuses an image that changed meanwhile: it would be two images.
@@ -192,7 +243,7 @@ Result<Content> bring_in(const Context& context, const ImageInput& input, const 
 
 /// Seals the image and writes its document.
 Result<TemplateDocument> describe_image(const Context& context, const ImageInput& input,
-                                        const Making& making, const Content& content) {
+                                        const Making& making, Content& content) {
     if (Result<void> sealed = context.files.seal(making.image); !sealed) return sealed.error();
     const Result<Descriptor> image = open_descriptor(making.image, O_RDONLY);
     if (!image) return image.error();
@@ -207,6 +258,9 @@ Result<TemplateDocument> describe_image(const Context& context, const ImageInput
                                             std::to_string(recipe->block_size) +
                                             " bytes, but its size is not a multiple of that"};
     }
+
+    Result<void> searched = content.search.finish(*recipe, image->get(), input.name);
+    if (!searched) return std::move(searched).error();
 
     TemplateDocument document;
     document.uuid = draw_uuid();
@@ -275,8 +329,8 @@ Result<ImportResult> import_template(const Context& context, const ImportOptions
     Result<Workplace> workplace = Workplace::make(context, Work::import_template, options.name);
     if (!workplace) return std::move(workplace).error();
     const Making making(workplace->path());
-    const Result<Content> content = bring_in(context, *input, making, options.progress);
-    if (!content) return content.error();
+    Result<Content> content = bring_in(context, *input, making, options.progress);
+    if (!content) return std::move(content).error();
     Result<TemplateDocument> document = describe_image(context, *input, making, *content);
     if (!document) return std::move(document).error();
     const Result<std::uint32_t> version = publish_version(context, *workplace, options.name);

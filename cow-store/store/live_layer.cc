@@ -58,6 +58,10 @@ identity::IdentityChoice choice_of(const InstanceDocument& document) {
     choice.seed = document.identity_seed;
     choice.disk_size = document.size_bytes;
     if (wishes.grow_last_partition) choice.growth = identity::Growth::last_partition;
+    if (wishes.references == ReferenceMode::keep) choice.references = identity::References::keep;
+    if (wishes.references == ReferenceMode::ignore) {
+        choice.references = identity::References::ignore;
+    }
     if (wishes.mode == IdentityMode::keep) choice.values = identity::Values::as_in_image;
     for (const IdentityWishes::Value& value : wishes.labels)
         choice.labels.push_back({value.target, value.value});

@@ -56,11 +56,38 @@ void from_json(const nlohmann::json& json, Structure& structure) {
     json.at("kept_because").get_to(structure.kept_because);
 }
 
+NLOHMANN_JSON_SERIALIZE_ENUM(ReferenceKind, {{ReferenceKind::fixed, "fixed"},
+                                             {ReferenceKind::rewritable, "rewritable"},
+                                             {ReferenceKind::history, "history"}})
+
+void to_json(nlohmann::json& json, const Reference& reference) {
+    json = {{"text", reference.text},   {"kind", reference.kind}, {"offset", reference.offset},
+            {"where", reference.where}, {"file", reference.file}, {"reason", reference.reason}};
+}
+
+void from_json(const nlohmann::json& json, Reference& reference) {
+    json.at("text").get_to(reference.text);
+    json.at("kind").get_to(reference.kind);
+    json.at("offset").get_to(reference.offset);
+    json.at("where").get_to(reference.where);
+    json.at("file").get_to(reference.file);
+    json.at("reason").get_to(reference.reason);
+}
+
+void to_json(nlohmann::json& json, const Unsearchable& one) {
+    json = {{"where", one.where}, {"reason", one.reason}, {"names_itself", one.names_itself}};
+}
+
+void from_json(const nlohmann::json& json, Unsearchable& one) {
+    json.at("where").get_to(one.where);
+    json.at("reason").get_to(one.reason);
+    json.at("names_itself").get_to(one.names_itself);
+}
+
 void to_json(nlohmann::json& json, const Recipe& recipe) {
-    json = {{"version", recipe.version},
-            {"block_size", recipe.block_size},
-            {"disk_size", recipe.disk_size},
-            {"structures", recipe.structures}};
+    json = {{"version", recipe.version},       {"block_size", recipe.block_size},
+            {"disk_size", recipe.disk_size},   {"structures", recipe.structures},
+            {"references", recipe.references}, {"unsearchable", recipe.unsearchable}};
 }
 
 void from_json(const nlohmann::json& json, Recipe& recipe) {
@@ -68,6 +95,9 @@ void from_json(const nlohmann::json& json, Recipe& recipe) {
     json.at("block_size").get_to(recipe.block_size);
     json.at("disk_size").get_to(recipe.disk_size);
     json.at("structures").get_to(recipe.structures);
+    if (recipe.version < 2) return;
+    json.at("references").get_to(recipe.references);
+    json.at("unsearchable").get_to(recipe.unsearchable);
 }
 
 }  // namespace cowtgt::identity

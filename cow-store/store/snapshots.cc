@@ -9,6 +9,7 @@
 
 #include "cow-store/file_posix.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/disk_recipe.h"
 #include "cow-store/store/live_layer.h"
 #include "cow-store/store/live_lock.h"
 #include "cow-store/store/new_instance.h"
@@ -246,7 +247,7 @@ Result<InstanceInfo> clone_snapshot(const Context& context, std::string_view nam
         options.size_bytes);
     if (!size) return size.error();
     const ChainReader reader(disk->chain, found->layer.size_bytes, snapshot_text(name, label));
-    const Result<identity::Recipe> recipe = identity::examine(reader);
+    const Result<identity::Recipe> recipe = examine_disk(reader, found->record.document.recipe);
     if (!recipe) return recipe.error();
     Result<std::vector<LayerEntry>> layers = layers_from(name, source, found->layer.uuid);
     if (!layers) return std::move(layers).error();

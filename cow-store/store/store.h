@@ -48,6 +48,27 @@ struct IdentityItem {
     std::string note;          ///< what to know although it was changed; mostly empty
 };
 
+/// What a template's disk holds in one place.
+struct ContentItem {
+    std::string where;   ///< "ext4 on partition 2", "gpt"
+    std::string format;  ///< "gpt", "mbr", "ext", "xfs", ...
+    std::string label;
+    std::string uuid;
+    std::uint64_t begin = 0;       ///< bytes from the start of the disk
+    std::uint64_t size_bytes = 0;  ///< of the partition, or of the disk
+    std::string problem;           ///< why its identity stays, "its journal ..."; empty: clean
+};
+
+/// A file of a template's disk that names an identity by its text.
+struct ReferenceItem {
+    std::string value;
+    std::string where;          ///< the file system; empty: outside of all
+    std::string file;           ///< empty: not known
+    bool is_rewritten = false;  ///< when the identity changes
+    bool is_history = false;    ///< a log or a cache: left as it is
+    std::string reason;         ///< why it is not rewritten
+};
+
 struct TemplateInfo {
     std::string name;
     std::uint32_t version = 0;
@@ -61,6 +82,8 @@ struct TemplateInfo {
     std::string source;
     Uuid uuid;
     std::vector<IdentityItem> identity;  ///< what is there and would change at a clone
+    std::vector<ContentItem> contents;   ///< in the order of the disk
+    std::vector<ReferenceItem> references;
     std::vector<std::string> instances;  ///< who uses it
     std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
 };
@@ -109,6 +132,13 @@ enum class IdentityMode {
     require,    ///< as automatic, but without an instance if a value had to be kept
 };
 
+/// What becomes of texts in files that name an identity which changes.
+enum class ReferenceMode {
+    rewrite,  ///< rewritten where that is safe, else the identity is kept
+    keep,     ///< no file changes; an identity that one names is kept
+    ignore,   ///< no file changes; identities change all the same
+};
+
 /// What becomes of the identity on the disk of a clone. Kept with the instance, for its resets.
 struct IdentityWishes {
     /// A value for one file system, which is named by its place or by its label.
@@ -119,6 +149,7 @@ struct IdentityWishes {
         friend bool operator==(const Value&, const Value&) = default;
     };
     IdentityMode mode = IdentityMode::automatic;
+    ReferenceMode references = ReferenceMode::rewrite;
     std::vector<Value> labels;
     std::vector<Value> uuids;
     bool grow_last_partition = false;  ///< to the end of a disk that is larger than the template

@@ -39,6 +39,33 @@ json describe_identity(const std::vector<store::IdentityItem>& items, IdentityOf
     return list;
 }
 
+json describe_contents(const std::vector<store::ContentItem>& items) {
+    json list = json::array();
+    for (const store::ContentItem& item : items) {
+        list.push_back({{"where", item.where},
+                        {"format", item.format},
+                        {"label", item.label},
+                        {"uuid", item.uuid},
+                        {"begin", item.begin},
+                        {"size_bytes", item.size_bytes},
+                        {"problem", item.problem}});
+    }
+    return list;
+}
+
+json describe_references(const std::vector<store::ReferenceItem>& items) {
+    json list = json::array();
+    for (const store::ReferenceItem& item : items) {
+        const char* becomes = item.is_rewritten ? "rewritten" : item.is_history ? "left" : "fixed";
+        list.push_back({{"value", item.value},
+                        {"where", item.where},
+                        {"file", item.file},
+                        {"becomes", becomes},
+                        {"reason", item.reason}});
+    }
+    return list;
+}
+
 json describe_ranges(const std::vector<AddressRange>& ranges) {
     json result = json::array();
     for (const AddressRange& range : ranges)
@@ -125,6 +152,8 @@ json describe_template(const store::TemplateInfo& info) {
             {"source", info.source},
             {"uuid", to_string(info.uuid)},
             {"identity", describe_identity(info.identity, IdentityOf::template_version)},
+            {"contents", describe_contents(info.contents)},
+            {"references", describe_references(info.references)},
             {"instances", info.instances},
             {"damage", info.damage}};
 }

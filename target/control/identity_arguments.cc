@@ -15,6 +15,7 @@ namespace cowtgt::control {
 using nlohmann::json;
 using store::IdentityMode;
 using store::IdentityWishes;
+using store::ReferenceMode;
 
 namespace {
 
@@ -23,6 +24,22 @@ constexpr std::array modes = {
     std::pair{"keep", IdentityMode::keep},
     std::pair{"require", IdentityMode::require},
 };
+
+constexpr std::array reference_modes = {
+    std::pair{"yes", ReferenceMode::rewrite},
+    std::pair{"no", ReferenceMode::keep},
+    std::pair{"ignore", ReferenceMode::ignore},
+};
+
+Result<ReferenceMode> references_argument(const json& arguments) {
+    auto text = optional_text_argument(arguments, "rewrite_references");
+    if (!text) return text.error();
+    const std::string word = text->value_or("yes");
+    const auto* row =
+        std::ranges::find(reference_modes, word, &std::pair<const char*, ReferenceMode>::first);
+    if (row != reference_modes.end()) return row->second;
+    return Error{ErrorCode::usage, "rewrite-references is yes, no or ignore, not '" + word + "'"};
+}
 
 Result<IdentityMode> mode_argument(const json& arguments) {
     auto text = optional_text_argument(arguments, "identity");
@@ -81,7 +98,10 @@ Result<void> take_identity_arguments(const json& arguments, store::CloneOptions&
     if (!uuids) return uuids.error();
     auto grow = grow_argument(arguments);
     if (!grow) return grow.error();
+    auto references = references_argument(arguments);
+    if (!references) return references.error();
     into.identity.mode = *mode;
+    into.identity.references = *references;
     into.identity.labels = *std::move(labels);
     into.identity.uuids = *std::move(uuids);
     into.identity.grow_last_partition = *grow;

@@ -217,8 +217,9 @@ Result<ExportJob> Operations::begin_export(std::string_view name) {
 }
 
 Result<json> Operations::clone(const json& arguments) {
-    auto known = only_arguments(arguments, {"template", "name", "mac", "size", "identity",
-                                            "identity_seed", "labels", "uuids", "grow"});
+    auto known =
+        only_arguments(arguments, {"template", "name", "mac", "size", "identity", "identity_seed",
+                                   "labels", "uuids", "grow", "rewrite_references"});
     if (!known) return known.error();
     auto source_text = text_argument(arguments, "template");
     if (!source_text) return source_text.error();

@@ -20,7 +20,9 @@
 /// Results are JSON with these fields, which do not change their meaning (cowtgt(1) lists them):
 ///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
 ///             verified, imported_at, source, uuid, instances [name], damage ("": none known),
-///             identity [{where, kind, label, value, kept_because, note}]
+///             identity [{where, kind, label, value, kept_because, note}],
+///             contents [{where, format, label, uuid, begin, size_bytes, problem ("": clean)}],
+///             references [{value, where, file, becomes (rewritten, left, fixed), reason}]
 ///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), from [range,
 ///   [] is any],
 ///             chap (user that must authenticate; null: nobody), mac (null),

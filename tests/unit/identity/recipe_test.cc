@@ -163,7 +163,7 @@ TEST_F(Disk, DamagedRecipeNeverMakesPatches) {
     twice.structures.push_back(twice.structures[1]);
     EXPECT_FALSE(make_patches(twice, image_, choice_of(1)).has_value());
     Recipe newer = recipe_;
-    newer.version = 2;
+    newer.version = recipe_version + 1;
     EXPECT_EQ(make_patches(newer, image_, choice_of(1)).error().code, ErrorCode::unsupported);
     Recipe blocks = recipe_;
     blocks.block_size = 0;

@@ -22,7 +22,18 @@ identity::Recipe recipe() {
                                   .places = {{"superblock", 1024, 1024, 7}},
                                   .findings = {finding},
                                   .kept_because = "why"};
-    return {.version = 1, .block_size = 4096, .disk_size = 1U << 30, .structures = {structure}};
+    identity::Reference reference{.text = "0C0F-FEE0",
+                                  .kind = identity::ReferenceKind::history,
+                                  .offset = 12345,
+                                  .where = "ext4 on partition 2",
+                                  .file = "/var/log/syslog",
+                                  .reason = "why"};
+    return {.version = identity::recipe_version,
+            .block_size = 4096,
+            .disk_size = 1U << 30,
+            .structures = {structure},
+            .references = {reference},
+            .unsearchable = {{"LUKS2 on partition 3", "it is encrypted", true}}};
 }
 
 TemplateDocument template_document() {
@@ -62,6 +73,7 @@ TEST(Documents, InstanceComesBackAsItWas) {
     before.created_at = "2026-01-01T00:00:00Z";
     before.identity_seed.bytes = {3};
     before.identity_wishes = {.mode = IdentityMode::require,
+                              .references = ReferenceMode::ignore,
                               .labels = {{"ROOT", "web01-root"}},
                               .uuids = {{"ESP", "1234-ABCD"}},
                               .grow_last_partition = true};
