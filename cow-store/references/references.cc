@@ -78,7 +78,10 @@ public:
         : structure_(structure), texts_(texts), window_(image, structure.begin, structure.length) {}
 
     Result<std::vector<Reference>> run(const std::vector<Occurrence>& found) {
-        if (structure_.format == "swap") return std::vector<Reference>();  // memory of the past
+        // Memory of the past; and what is in the clear in LUKS is its own header.
+        if (structure_.format == "swap" || structure_.format == "luks") {
+            return std::vector<Reference>();
+        }
         const FilesRow* row = opener_of(structure_);
         if (row == nullptr) {
             add_all(found, "files are not looked for in this format");
