@@ -52,6 +52,7 @@ no-hosts
 log-dhcp
 log-facility=$work/dnsmasq.log
 dhcp-leasefile=$work/leases
+pid-file=$work/dnsmasq.pid
 enable-tftp
 tftp-root=/usr/lib/ipxe
 dhcp-range=10.77.0.100,10.77.0.199,1h
