@@ -25,6 +25,7 @@ int finish(const Invocation& invocation, const Result<json>& result) {
         return exit_code(result.error().code);
     }
     if (invocation.standard_output_taken) return 0;
+    const int status = invocation.status ? invocation.status(*result) : 0;
     const std::string text =
         invocation.as_json ? control::json_text(*result, 2) + "\n" : invocation.render(*result);
     std::fputs(text.c_str(), stdout);
@@ -32,7 +33,7 @@ int finish(const Invocation& invocation, const Result<json>& result) {
         std::fputs("cowtgt: the result could not be written to standard output\n", stderr);
         return exit_code(ErrorCode::io);
     }
-    return 0;
+    return status;
 }
 
 int run(int argc, char** argv) {
@@ -60,6 +61,7 @@ int run(int argc, char** argv) {
     add_instances(app, invocation);
     add_layers(app, invocation);
     add_export(app, invocation);
+    add_check(app, invocation);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked) {  // --help, --version

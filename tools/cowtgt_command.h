@@ -24,6 +24,8 @@ public:
     bool standard_output_taken = false;
     std::function<Result<nlohmann::json>()> run;
     std::function<std::string(const nlohmann::json&)> render;
+    /// The exit status of a result that is no error; empty: 0.
+    std::function<int(const nlohmann::json&)> status;
 
     /// A place for the words of one group of subcommands, which lives as long as this.
     template <typename Words>
@@ -54,5 +56,6 @@ void add_templates(CLI::App& app, Invocation& invocation);  ///< template ...
 void add_instances(CLI::App& app, Invocation& invocation);  ///< clone, ls, show, set, rm, ...
 void add_layers(CLI::App& app, Invocation& invocation);     ///< snapshot, resize, commit
 void add_export(CLI::App& app, Invocation& invocation);     ///< export ...
+void add_check(CLI::App& app, Invocation& invocation);      ///< check
 
 }  // namespace cowtgt::tools

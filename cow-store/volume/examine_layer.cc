@@ -103,7 +103,9 @@ Result<std::optional<std::string>> mend_superblocks(File& file, const Superblock
     const Result<Superblock> a = decode_superblock(all.first(unit_size));
     const UnitNumber other = a && a->generation == copies.chosen.generation ? 1 : 0;
     const DiskSuperblock disk = encode_superblock(copies.chosen);
-    Result<void> done = write_and_sync(file, byte_offset(other), bytes_of_struct(disk));
+    // The chosen one may be in the page cache only.
+    Result<void> done = file.sync_data();
+    if (done) done = write_and_sync(file, byte_offset(other), bytes_of_struct(disk));
     if (!done) return done.error();
     return std::optional{std::string("wrote superblock copy ") + (other == 0 ? "A" : "B") +
                          " again from the other one"};

@@ -30,6 +30,8 @@ Result<void> finish_flip(File& file, const SuperblockCopies& copies) {
     const bool a_chosen = a && a->generation == copies.chosen.generation;
     const UnitNumber other = a_chosen ? 1 : 0;
     const DiskSuperblock disk = encode_superblock(copies.chosen);
+    // The chosen one may be in the page cache only: a power cut must not tear both.
+    if (Result<void> done = file.sync_data(); !done) return done;
     if (Result<void> done = file.write_at(byte_offset(other), bytes_of_struct(disk)); !done) {
         return done;
     }

@@ -51,6 +51,14 @@ public:
     virtual Result<void> while_paused(std::string_view name,
                                       const std::function<Result<void>()>& change) = 0;
 
+    /// Whether instances may be open at all: what lies on disk may change under whoever reads it.
+    virtual bool serves() const = 0;
+
+    /// while_paused() for other threads than the control thread, where `work` runs. Also when the
+    /// layer is fenced.
+    virtual Result<void> at_rest(std::string_view name,
+                                 const std::function<Result<void>()>& work) = 0;
+
     /// The instance's content as of a moment after the call, sparse and in order, while sessions
     /// go on. not_found when it is not served. `sink` and `progress` are called on the calling
     /// thread; an error of `sink` ends the reading and is returned.

@@ -21,6 +21,15 @@ Result<void> OfflineInstances::while_paused(std::string_view,
     return change();
 }
 
+bool OfflineInstances::serves() const {
+    return false;
+}
+
+Result<void> OfflineInstances::at_rest(std::string_view,
+                                       const std::function<Result<void>()>& work) {
+    return work();
+}
+
 Result<void> OfflineInstances::read_live(std::string_view name, const store::Store::Sink& sink,
                                          const store::Progress& progress) {
     return store_.export_instance(name, sink, progress);

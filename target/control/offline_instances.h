@@ -17,6 +17,8 @@ public:
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
     Result<void> while_paused(std::string_view name,
                               const std::function<Result<void>()>& change) override;
+    bool serves() const override;
+    Result<void> at_rest(std::string_view name, const std::function<Result<void>()>& work) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
                            const store::Progress& progress) override;
     nlohmann::json status() const override;  ///< null: there is no daemon

@@ -216,6 +216,10 @@ Result<ExportJob> Operations::begin_export(std::string_view name) {
     return ExportJob(info->name, info->size_bytes, live_, Busy::hold(busy_, info->name));
 }
 
+Result<CheckJob> Operations::begin_check(const json& arguments) {
+    return CheckJob::make(store_, live_, arguments);
+}
+
 Result<json> Operations::clone(const json& arguments) {
     auto known =
         only_arguments(arguments, {"template", "name", "mac", "size", "identity", "identity_seed",

@@ -12,6 +12,7 @@
 #include "target/config/config.h"
 #include "target/config/machines_file.h"
 #include "target/config/secrets_file.h"
+#include "target/control/check_job.h"
 #include "target/control/live_instances.h"
 
 /// The work of every admin command, in one place: the daemon runs it for requests from its socket,
@@ -84,6 +85,9 @@ public:
 
     /// not_found when there is no such instance.
     Result<ExportJob> begin_export(std::string_view name);
+
+    /// usage for wrong arguments; see CheckJob.
+    Result<CheckJob> begin_check(const nlohmann::json& arguments);
 
     const config::Config& config() const { return config_; }
 

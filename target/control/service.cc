@@ -16,10 +16,11 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t exports_max = 8;  ///< at one time; each has a thread
+constexpr std::size_t jobs_max = 8;  ///< exports and checks at one time; each has a thread
 constexpr std::chrono::milliseconds progress_interval{200};
+constexpr std::uint64_t check_bytes_per_second_max = std::uint64_t{256} << 20;
 
-struct RunningExport {
+struct RunningJob {
     std::atomic<bool> is_done = false;
     std::thread thread;
 };
@@ -50,27 +51,72 @@ struct ControlService::State {
     explicit State(Operations& with) : operations(with) {}
 
     void handle(ControlRequest request, const std::shared_ptr<ControlReply>& reply) {
-        if (request.command != "export") {
+        Result<void> begun;
+        if (request.command == "export") {
+            begun = begin_export(request, reply);
+        } else if (request.command == "check") {
+            begun = begin_check(*request.arguments, reply);
+        } else {
             reply->finish(operations.run(request.command, *request.arguments));
-            return;
         }
-        if (auto begun = begin_export(request, reply); !begun) reply->finish(begun.error());
+        if (!begun) reply->finish(begun.error());
+    }
+
+    Result<RunningJob*> new_job() {
+        forget_ended();
+        if (jobs.size() >= jobs_max) {
+            return Error{ErrorCode::in_use,
+                         "too many exports and checks run already; try again later"};
+        }
+        return &jobs.emplace_back();
+    }
+
+    Result<void> begin_check(const json& arguments, const std::shared_ptr<ControlReply>& reply) {
+        auto job = operations.begin_check(arguments);
+        if (!job) return job.error();
+        auto running = new_job();
+        if (!running) return running.error();
+        (*running)->thread =
+            std::thread([this, running = *running, reply = reply, job = std::move(*job)]() mutable {
+                reply->finish(run_check(job, *reply));
+                reply.reset();
+                running->is_done = true;
+            });
+        return {};
+    }
+
+    /// At a bounded rate, since initiators want the disk too.
+    Result<json> run_check(CheckJob& job, ControlReply& reply) {
+        const store::Pace pace = [&](std::uint64_t bytes) -> Result<void> {
+            if (reply.is_cancelled() || stopping.load()) {
+                return Error{ErrorCode::failed, "the check was ended before it was done"};
+            }
+            std::this_thread::sleep_for(
+                std::chrono::microseconds(bytes * 1'000'000 / check_bytes_per_second_max));
+            return {};
+        };
+        auto last = std::chrono::steady_clock::now();
+        const store::Progress progress = [&](std::uint64_t done, std::uint64_t total) {
+            const auto now = std::chrono::steady_clock::now();
+            if (now - last < progress_interval) return;
+            last = now;
+            reply.progress(done, total);
+        };
+        return job.run(pace, progress);
     }
 
     Result<void> begin_export(ControlRequest& request, const std::shared_ptr<ControlReply>& reply) {
-        forget_ended();
         if (auto known = only_arguments(*request.arguments, {"name"}); !known) return known;
         auto name = text_argument(*request.arguments, "name");
         if (!name) return name.error();
         if (!request.descriptor.is_open()) {
             return Error{ErrorCode::usage, "an export needs a descriptor to write to"};
         }
-        if (exports.size() >= exports_max) {
-            return Error{ErrorCode::in_use, "too many exports run already; try again later"};
-        }
         auto job = operations.begin_export(*name);
         if (!job) return job.error();
-        RunningExport& running = exports.emplace_back();
+        auto place = new_job();
+        if (!place) return place.error();
+        RunningJob& running = **place;
         running.thread = std::thread([this, &running, reply = reply, job = std::move(*job),
                                       descriptor = std::move(request.descriptor)]() mutable {
             Result<json> result = write_export(job, descriptor.get(), *reply, stopping);
@@ -87,7 +133,7 @@ struct ControlService::State {
     }
 
     void forget_ended() {
-        exports.remove_if([](RunningExport& running) {
+        jobs.remove_if([](RunningJob& running) {
             if (!running.is_done) return false;
             running.thread.join();
             return true;
@@ -96,7 +142,7 @@ struct ControlService::State {
 
     Operations& operations;
     std::atomic<bool> stopping = false;
-    std::list<RunningExport> exports;
+    std::list<RunningJob> jobs;
 };
 
 ControlService::ControlService(Operations& operations)
@@ -104,7 +150,7 @@ ControlService::ControlService(Operations& operations)
 
 ControlService::~ControlService() {
     state_->stopping = true;
-    for (RunningExport& running : state_->exports)
+    for (RunningJob& running : state_->jobs)
         running.thread.join();
 }
 

@@ -366,10 +366,12 @@ Result<void> Fleet::while_paused(std::string_view name,
         ring->pause_target(instance, [&](BlockOutcome outcome) { promise.set_value(outcome); });
     });
     const BlockOutcome outcome = paused.get();
-    Result<void> changed = outcome.status == BlockStatus::good
-                               ? change()
-                               : system_error("cannot close " + instance,
-                                              outcome.os_errno == 0 ? EIO : outcome.os_errno);
+    // A fenced layer says no to changes by itself, and yes to whoever mends it.
+    const bool closed =
+        outcome.status == BlockStatus::good || outcome.status == BlockStatus::fenced;
+    Result<void> changed = closed ? change()
+                                  : system_error("cannot close " + instance,
+                                                 outcome.os_errno == 0 ? EIO : outcome.os_errno);
     const Result<void> resumed = resume(instance, entry);
     if (caretaker_) caretaker_->wake();
     return changed ? resumed : changed;
@@ -558,6 +560,10 @@ Result<void> Fleet::bring_online(std::string_view name, const config::Machine& m
     }
     publish_catalogue();
     return {};
+}
+
+Result<void> Fleet::at_rest(std::string_view name, const std::function<Result<void>()>& work) {
+    return on_control([&] { return while_paused(name, work); });
 }
 
 Result<void> Fleet::read_live(std::string_view name, const store::Store::Sink& sink,

@@ -53,6 +53,8 @@ public:
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
     Result<void> while_paused(std::string_view name,
                               const std::function<Result<void>()>& change) override;
+    bool serves() const override { return true; }
+    Result<void> at_rest(std::string_view name, const std::function<Result<void>()>& work) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
                            const store::Progress& progress) override;
     nlohmann::json status() const override;

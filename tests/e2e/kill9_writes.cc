@@ -15,7 +15,7 @@
 namespace cowtgt::e2e {
 namespace {
 
-constexpr int rounds = 20;
+constexpr int usual_rounds = 20;
 constexpr std::size_t in_flight_min = 16;  ///< writes when the daemon is killed
 constexpr std::size_t in_flight_max = 32;
 constexpr std::uint32_t slot_blocks = 128;  ///< 64 KiB, the largest write
@@ -151,7 +151,14 @@ protected:
     std::uint64_t answered_writes_ = 0;
 };
 
+/// The long run of the same program asks for more of them.
+int rounds_wanted() {
+    const char* wanted = std::getenv("COWTGT_KILLS");
+    return wanted == nullptr ? usual_rounds : std::atoi(wanted);
+}
+
 TEST_F(KillTest, EveryAnsweredWriteIsThereAfterTheRestart) {
+    const int rounds = rounds_wanted();
     for (int round = 0; round < rounds; ++round) {
         SCOPED_TRACE("round " + std::to_string(round));
         auto initiator = log_in();
@@ -166,6 +173,7 @@ TEST_F(KillTest, EveryAnsweredWriteIsThereAfterTheRestart) {
     daemon_.start();
     check_all();
     daemon_.stop();
+    daemon_.command({"check"});  // ends with 1 if anything is damaged
     std::cout << answered_writes_ << " answered writes survived " << rounds << " kills\n";
 }
 

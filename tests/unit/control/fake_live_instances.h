@@ -36,6 +36,11 @@ public:
         paused.emplace_back(name);
         return change();
     }
+    bool serves() const override { return true; }
+    Result<void> at_rest(std::string_view name,
+                         const std::function<Result<void>()>& work) override {
+        return while_paused(name, work);
+    }
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
                            const store::Progress& progress) override {
         if (!online.contains(name)) return Error{ErrorCode::not_found, "not served"};

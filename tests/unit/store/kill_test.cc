@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "cow-store/store/open_instance.h"
+#include "tests/unit/store/power_recorder.h"
 #include "tests/unit/store/store_fixture.h"
 
 namespace cowtgt::store {
@@ -162,7 +163,44 @@ protected:
         (made ? seen_made_ : seen_not_made_) += 1;
     }
 
-    /// Every step is killed once, and fails once with each errno.
+    /// Runs the change; before each step and at the end the power goes in some of the possible
+    /// ways. Returns how often a change that had been answered was gone afterwards.
+    int cut_power(const Change& change, PowerRecorder::Syncs syncs) {
+        constexpr std::uint64_t cuts_per_step = 3;
+        const std::filesystem::path keep = folder() / "keep";
+        const std::filesystem::path cut = folder() / "cut";
+        std::filesystem::create_directory(keep);
+        std::unique_ptr<PowerRecorder> recorder;
+        int lost = 0;
+        const auto cut_now = [&](std::string_view step, bool answered) {
+            recorder->step(step);
+            for (std::uint64_t i = 0; i < cuts_per_step && !HasFailure(); ++i) {
+                SCOPED_TRACE("power cut before " + std::string(step));
+                std::filesystem::create_directory(cut);
+                recorder->cut_into(cut);
+                Result<std::unique_ptr<Store>> found = Store::open(cut, Locking::exclusive);
+                ASSERT_TRUE(found) << message_of(found);
+                if (!change.is_made(**found) && answered) ++lost;
+                found = Error{};
+                std::filesystem::remove_all(cut);
+                ++power_cuts_;
+            }
+        };
+        Environment environment;
+        environment.before_step = [&](std::string_view what) {
+            if (recorder) cut_now(what, false);
+            return 0;
+        };
+        const auto store = open(Locking::exclusive, environment);
+        recorder = std::make_unique<PowerRecorder>(root(), keep, 1, syncs);
+        EXPECT_TRUE(change.make(*store));
+        cut_now("the end", true);
+        recorder.reset();
+        std::filesystem::remove_all(keep);
+        return lost;
+    }
+
+    /// Every step is killed once, fails once with each errno, and sees the power go.
     void walk(const Change& change) {
         for (int step = 0, harmed = 1; harmed != 0 && !HasFatalFailure(); ++step) {
             SCOPED_TRACE("killed before step " + std::to_string(step));
@@ -184,12 +222,16 @@ protected:
                 expect_all_or_nothing(change, harmed != 0);
             }
         }
+        change.prepare(*open());
+        EXPECT_EQ(cut_power(change, PowerRecorder::Syncs::honest), 0);
+        EXPECT_GT(power_cuts_, 10);
     }
 
     std::filesystem::path image_;
     Content content_;
     int seen_made_ = 0;
     int seen_not_made_ = 0;
+    int power_cuts_ = 0;
 };
 
 TEST_F(Kill, Import) {
@@ -212,6 +254,16 @@ TEST_F(Kill, Clone) {
           .make = [](Store& store) { return clone(store, "web01"); },
           .is_made = [this](Store& store) { return is_whole(store, "web01"); },
           .sentences = {"removed the half-made instance web01"}});
+}
+
+/// The recorder proves itself: without the syncs of folders a clone that was answered is lost.
+TEST_F(Kill, AFolderThatIsNotSyncedIsFound) {
+    const Change change = {.prepare = {},
+                           .make = [](Store& store) { return clone(store, "web01"); },
+                           .is_made = [this](Store& store) { return is_whole(store, "web01"); },
+                           .sentences = {}};
+    need_template(*open());
+    EXPECT_GT(cut_power(change, PowerRecorder::Syncs::folders_lie), 0);
 }
 
 TEST_F(Kill, RemoveInstance) {
