@@ -127,8 +127,8 @@ class Tools:
         """What fio reads from a file (io_uring) or a server (nbd), as `words` say."""
         done = subprocess.run(
             ["taskset", "-c", str(CLIENT_CORE), "fio", "--name=limit", *words, f"--rw={pattern}",
-             f"--bs={block}", f"--iodepth={depth}", "--time_based", f"--runtime={round(self.seconds * 1000)}ms",
-             "--thread", "--output-format=json"],
+             f"--bs={block}", f"--iodepth={depth}", "--time_based",
+             f"--runtime={round(self.seconds * 1000)}ms", "--thread", "--output-format=json"],
             capture_output=True, text=True, check=True)
         # Its nbd engine has words of its own before the JSON.
         read = json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]["read"]
