@@ -12,7 +12,8 @@ using nlohmann::json;
 namespace {
 
 struct Words {
-    std::string source, image, name, label;
+    std::string source, label;
+    ImportWords import;
 };
 
 }  // namespace
@@ -28,16 +29,23 @@ void add_templates(CLI::App& app, Invocation& invocation) {
     CLI::App* import = add_command(
         *group, invocation, "import", "make an image the next version of a template",
         "Examples:\n  cowtgt template import debian-12.qcow2 --name debian12\n"
-        "  xzcat disk.raw.xz | cowtgt template import - --name debian12\n\n"
-        "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img.",
-        [&words](const config::Config& config) {
-            return import_image(config, words.image, words.name);
-        },
+        "  cowtgt template import https://example.org/debian-12.raw.xz --name debian12\n\n"
+        "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img. Any of them\n"
+        "may be packed with gzip, xz or zstd, and come from a disk, a pipe or a web server.",
+        [&words](const config::Config& config) { return import_image(config, words.import); },
         render_import);
-    import->add_option("image", words.image, "file, or - for standard input (raw)")
+    import
+        ->add_option("image", words.import.image,
+                     "file, disk, http(s) URL, or - for standard input")
         ->required()
         ->type_name("IMAGE");
-    import->add_option("--name", words.name, "name of the template")->required()->type_name("NAME");
+    import->add_option("--name", words.import.name, "name of the template")
+        ->required()
+        ->type_name("NAME");
+    import->add_option("--sha256", words.import.sha256, "that the image must have, as it comes")
+        ->type_name("HEX");
+    import->add_option("--note", words.import.note, "a line for people, shown with the template")
+        ->type_name("TEXT");
 
     add_command(*group, invocation, "ls", "list all versions of all templates", "",
                 asking("template ls", [] { return json::object(); }), render_templates);
@@ -57,11 +65,21 @@ void add_templates(CLI::App& app, Invocation& invocation) {
                    return json{{"template", words.source}, {"tag", words.label}};
                }),
         render_template);
-    for (CLI::App* command : {show, remove, tag}) {
+    CLI::App* note =
+        add_command(*group, invocation, "note", "write a line for people beside a version",
+                    "Example:\n  cowtgt template note debian12@3 \"with the new kernel\"\n\n"
+                    "Without a text the note is removed.",
+                    asking("template note",
+                           [&words] {
+                               return json{{"template", words.source}, {"note", words.label}};
+                           }),
+                    render_template);
+    for (CLI::App* command : {show, remove, tag, note}) {
         command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
             ->required()
             ->type_name("TEMPLATE");
     }
+    note->add_option("text", words.label, "one line")->type_name("TEXT");
     tag->add_option("tag", words.label, "a word such as stable")->required()->type_name("TAG");
 }
 

@@ -15,6 +15,7 @@
 #include "cow-store/store/store.h"
 #include "target/control/describe.h"
 #include "target/control/output.h"
+#include "tools/cowtgt_download.h"
 #include "tools/cowtgt_output_file.h"
 #include "tools/cowtgt_progress.h"
 #include "tools/cowtgt_site.h"
@@ -172,19 +173,25 @@ Result<json> export_template(const config::Config& config, const store::Template
 
 }  // namespace
 
-Result<json> import_image(const config::Config& config, const std::string& image,
-                          const std::string& name) {
-    if (auto checked = store::check_name(name); !checked) return checked.error();
-    auto path = image_path(image);
-    if (!path) return path.error();
+Result<json> import_image(const config::Config& config, const ImportWords& words) {
+    if (auto checked = store::check_name(words.name); !checked) return checked.error();
+    ProgressLine line("importing " + words.name);
+    store::ImportOptions options;
+    options.name = words.name;
+    options.sha256 = words.sha256;
+    options.note = words.note;
+    options.progress = progress_to(line);
+    if (is_url(words.image)) {
+        options.image = without_secrets(words.image);
+        options.stream = open_url(words.image);
+    } else {
+        auto path = image_path(words.image);
+        if (!path) return path.error();
+        options.image = std::move(*path);
+    }
     if (auto mended = mend_store(config); !mended) return mended.error();
     auto store = store::Store::open(config.store, store::Locking::none);
     if (!store) return store.error();
-    ProgressLine line("importing " + name);
-    store::ImportOptions options;
-    options.image = std::move(*path);
-    options.name = name;
-    options.progress = progress_to(line);
     auto imported = (*store)->import_template(options);
     if (!imported) return imported.error();
     json result = control::describe_template(imported->info);

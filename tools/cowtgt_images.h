@@ -9,11 +9,16 @@
 
 namespace cowtgt::tools {
 
+struct ImportWords {
+    std::string image;   ///< a file of the caller's folder, "-", or a URL
+    std::string name;    ///< of the template
+    std::string sha256;  ///< of the image as it comes; empty: any
+    std::string note;
+};
+
 /// Imports in this process, also beside a running daemon, which finds the new version by itself.
-/// `image` is a file of the caller's folder or "-". The result is a template (operations.h) with
-/// twin: the version with the same content, or null.
-Result<nlohmann::json> import_image(const config::Config& config, const std::string& image,
-                                    const std::string& name);
+/// The result is a template (operations.h) with twin: the version with the same content, or null.
+Result<nlohmann::json> import_image(const config::Config& config, const ImportWords& words);
 
 /// Writes the raw disk of an instance, or of a template, to a file or "-". An existing file is
 /// replaced once the export is whole; a block device is written to. The result has name, file,

@@ -261,6 +261,7 @@ std::string render_template(const json& info) {
     result += field("content", text(info, "content_id"));
     result += field("uuid", text(info, "uuid"));
     result += field("imported", text(info, "imported_at") + " from " + text(info, "source"));
+    if (!text(info, "note").empty()) result += field("note", text(info, "note"));
     result += field("instances", or_dash(joined(at(info, "instances"), ", ")));
     return result + render_contents(at(info, "contents")) +
            render_identity(at(info, "identity"), IdentityOf::template_version) +

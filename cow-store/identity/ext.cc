@@ -47,52 +47,16 @@ std::string_view name_of(const Superblock& sb) {
     return ext::has_compat(sb, ext::compat_has_journal) ? "ext3" : "ext2";
 }
 
-/// Rules on the primary superblock, in the order in which they are told. The checksum comes first:
-/// without it no other word can be believed.
-Result<void> check_superblock(const Superblock& sb) {
+/// Nothing happened to the file system that somebody has to look at first.
+Result<void> check_clean(const Superblock& sb) {
     const auto refused = [](const char* reason) { return Error{ErrorCode::refused, reason}; };
-    if (sb.s_rev_level.get() != rev_level_dynamic) {
-        return refused("it is of an old revision that has no features");
-    }
-    if (ext::has_ro_compat(sb, ext::ro_compat_metadata_csum)) {
-        if (sb.s_checksum_type != checksum_type_crc32c) {
-            return Error{ErrorCode::unsupported, "its checksums are of an unknown type"};
-        }
-        if (sb.s_checksum.get() != ext::checksum_of(sb)) {
-            return Error{ErrorCode::corrupt,
-                         "the checksum of its superblock is wrong: run e2fsck -f on it"};
-        }
-    }
-    if (ext::has_incompat(sb, ext::incompat_journal_dev)) {
-        return refused("it is the journal of a file system on another device");
-    }
-    const auto unknown = [](const le32& features, std::uint32_t known) {
-        return (features.get() & ~known) != 0;
-    };
-    if (unknown(sb.s_feature_compat, ext::compat_known) ||
-        unknown(sb.s_feature_incompat, ext::incompat_known) ||
-        unknown(sb.s_feature_ro_compat, ext::ro_compat_known)) {
-        return Error{ErrorCode::unsupported,
-                     "it has features that this version does not know, which may depend on the "
-                     "UUID: see dumpe2fs -h"};
-    }
     if (ext::has_incompat(sb, ext::incompat_recover)) {
         return refused(
             "its journal was not replayed (the machine was running or crashed) and would bring "
             "the old identity back: run e2fsck -p on it, or mount and unmount it once");
     }
-    if ((sb.s_state.get() & ext::state_error) != 0) {
-        return refused("it is marked as having errors: run e2fsck -f on it");
-    }
     if ((sb.s_state.get() & ext::state_valid) == 0) {
         return refused("it was not unmounted cleanly: run e2fsck -f on it");
-    }
-    if (ext::has_compat(sb, ext::compat_stable_inodes)) {
-        return refused("its encryption is bound to the UUID (feature stable_inodes)");
-    }
-    if (ext::has_compat(sb, ext::compat_has_journal) &&
-        (sb.s_journal_dev.get() != 0 || sb.s_journal_inum.get() == 0)) {
-        return refused("its journal is on another device, which has the UUID too");
     }
     return {};
 }
@@ -190,7 +154,8 @@ Result<ExtFileSystem> read_file_system(const Window& window) {
     if (primary->s_magic.get() != ext::superblock_magic) {
         return Error{ErrorCode::corrupt, "the ext file system is gone"};
     }
-    if (const Result<void> good = check_superblock(*primary); !good) return good.error();
+    if (const Result<void> good = check_ext_superblock(*primary); !good) return good.error();
+    if (const Result<void> clean = check_clean(*primary); !clean) return clean.error();
     const Result<Geometry> geometry = ext::geometry_of(*primary);
     if (!geometry) return geometry.error();
     if (geometry->length() > window.length()) {
@@ -287,6 +252,46 @@ Result<NewIdentity> new_identity(const PatchRequest& request, const Superblock& 
 
 }  // namespace
 
+Result<void> check_ext_superblock(const Superblock& sb) {
+    const auto refused = [](const char* reason) { return Error{ErrorCode::refused, reason}; };
+    if (sb.s_rev_level.get() != rev_level_dynamic) {
+        return refused("it is of an old revision that has no features");
+    }
+    if (ext::has_ro_compat(sb, ext::ro_compat_metadata_csum)) {
+        if (sb.s_checksum_type != checksum_type_crc32c) {
+            return Error{ErrorCode::unsupported, "its checksums are of an unknown type"};
+        }
+        if (sb.s_checksum.get() != ext::checksum_of(sb)) {
+            return Error{ErrorCode::corrupt,
+                         "the checksum of its superblock is wrong: run e2fsck -f on it"};
+        }
+    }
+    if (ext::has_incompat(sb, ext::incompat_journal_dev)) {
+        return refused("it is the journal of a file system on another device");
+    }
+    const auto unknown = [](const le32& features, std::uint32_t known) {
+        return (features.get() & ~known) != 0;
+    };
+    if (unknown(sb.s_feature_compat, ext::compat_known) ||
+        unknown(sb.s_feature_incompat, ext::incompat_known) ||
+        unknown(sb.s_feature_ro_compat, ext::ro_compat_known)) {
+        return Error{ErrorCode::unsupported,
+                     "it has features that this version does not know, which may depend on the "
+                     "UUID: see dumpe2fs -h"};
+    }
+    if ((sb.s_state.get() & ext::state_error) != 0) {
+        return refused("it is marked as having errors: run e2fsck -f on it");
+    }
+    if (ext::has_compat(sb, ext::compat_stable_inodes)) {
+        return refused("its encryption is bound to the UUID (feature stable_inodes)");
+    }
+    if (ext::has_compat(sb, ext::compat_has_journal) &&
+        (sb.s_journal_dev.get() != 0 || sb.s_journal_inum.get() == 0)) {
+        return refused("its journal is on another device, which has the UUID too");
+    }
+    return {};
+}
+
 Result<std::optional<Structure>> examine_ext(const Window& window, const std::string& place) {
     if (!window.contains(ext::superblock_offset, sizeof(Superblock))) {
         return std::optional<Structure>();
@@ -297,6 +302,8 @@ Result<std::optional<Structure>> examine_ext(const Window& window, const std::st
 
     Structure structure = structure_in(window, "ext", name_of(*primary), place);
     structure.findings.push_back(uuid_finding(structure.where, *primary));
+    structure.needs_replay =
+        check_ext_superblock(*primary) && ext::has_incompat(*primary, ext::incompat_recover);
     const Result<ExtFileSystem> fs = read_file_system(window);
     if (!fs) return with_places(std::move(structure), fs.error());
     return with_places(std::move(structure), places_of(window, *fs));

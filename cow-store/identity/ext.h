@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "cow-store/identity/ext_layout.h"
 #include "cow-store/identity/formats.h"
 
 namespace cowtgt::identity {
@@ -15,5 +16,9 @@ namespace cowtgt::identity {
 /// do not know. Not looked at: the journal's own copy of the UUID, which nothing compares.
 Result<std::optional<Structure>> examine_ext(const Window& window, const std::string& place);
 Result<Patching> patch_ext(const PatchRequest& request);
+
+/// Whether the superblock may be believed, and nothing of the file system stands against a change
+/// for good. Whether it was unmounted cleanly is another question.
+Result<void> check_ext_superblock(const ext::Superblock& sb);
 
 }  // namespace cowtgt::identity

@@ -48,7 +48,9 @@ inline constexpr std::uint64_t uninit_bg_groups_max = 2048;
 struct Superblock {
     le32 s_inodes_count;
     le32 s_blocks_count_lo;
-    std::array<std::byte, 0x0c> reserve_and_free_counts_08;
+    le32 s_r_blocks_count_lo;
+    le32 s_free_blocks_count_lo;  ///< of blocks, with bigalloc too
+    le32 s_free_inodes_count;
     le32 s_first_data_block;
     le32 s_log_block_size;    ///< block size = 1024 << this
     le32 s_log_cluster_size;  ///< the same, for the clusters of bigalloc
@@ -78,7 +80,9 @@ struct Superblock {
     le32 s_first_meta_bg;
     std::array<std::byte, 0x48> mkfs_time_and_journal_copy_108;
     le32 s_blocks_count_hi;  ///< only with 64bit
-    std::array<std::byte, 0x21> reserve_to_groups_154;
+    le32 s_r_blocks_count_hi;
+    le32 s_free_blocks_count_hi;
+    std::array<std::byte, 0x19> extra_sizes_to_groups_15c;
     std::uint8_t s_checksum_type;  ///< 1: crc32c
     std::array<std::byte, 0xd6> writes_and_errors_176;
     std::array<le32, 2> s_backup_bgs;  ///< only with sparse_super2; 0: none

@@ -61,7 +61,8 @@ struct Structure {
     std::uint64_t length = 0;   ///< bytes; nothing outside of it is read or patched
     std::vector<Place> places;  ///< every copy; empty when kept
     std::vector<Finding> findings;
-    std::string kept_because;  ///< not empty: nothing of it is ever patched
+    std::string kept_because;   ///< not empty: nothing of it is ever patched
+    bool needs_replay = false;  ///< kept for its journal only, which replay_journals can replay
 
     friend bool operator==(const Structure&, const Structure&) = default;
 };
@@ -156,6 +157,19 @@ struct Patch {
 
     friend bool operator==(const Patch&, const Patch&) = default;
 };
+
+/// What journals would write when their file systems are mounted.
+struct Replay {
+    std::vector<Patch> patches;  ///< ascending, without overlap
+    struct Failure {
+        std::string where;
+        std::string reason;
+    };
+    std::vector<Failure> failures;  ///< structures whose journals are as they were
+};
+/// Replays the journals of all structures that need it, on paper: lay the patches over the image
+/// (PatchedSource) and examine that. An Error means that the image could not be read.
+Result<Replay> replay_journals(const Recipe& recipe, const BlockSource& image);
 
 struct Patching {
     std::vector<Patch> patches;     ///< ascending, without overlap

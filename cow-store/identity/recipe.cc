@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "cow-store/identity/ext_journal.h"
 #include "cow-store/identity/formats.h"
 #include "cow-store/identity/gpt.h"
 #include "cow-store/identity/identity.h"
@@ -214,6 +215,22 @@ Result<Recipe> examine(const BlockSource& image) {
     if (!found) return std::move(found).error();
     if (found->has_value()) recipe.structures.push_back(**std::move(found));
     return recipe;
+}
+
+Result<Replay> replay_journals(const Recipe& recipe, const BlockSource& image) {
+    Replay all;
+    for (const Structure& structure : recipe.structures) {
+        if (!structure.needs_replay) continue;
+        Result<std::vector<Patch>> patches = replay_ext_journal(image, structure);
+        if (!patches && !is_reason_to_keep(patches.error())) return std::move(patches).error();
+        if (patches) {
+            std::ranges::move(*patches, std::back_inserter(all.patches));
+        } else {
+            all.failures.push_back({structure.where, patches.error().message});
+        }
+    }
+    std::ranges::sort(all.patches, {}, &Patch::offset);
+    return all;
 }
 
 std::vector<Finding> findings_of(const Recipe& recipe) {

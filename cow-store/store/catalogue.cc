@@ -178,6 +178,24 @@ Result<Usage> find_usage(const Context& context) {
 
 namespace {
 
+constexpr std::string_view replayed_in_clones =
+    "in use when it was copied: its journal is replayed in each clone";
+
+/// What a clone does, which the recipe alone does not tell: first it replays journals.
+std::vector<IdentityItem> items_of(const identity::Recipe& recipe) {
+    std::vector<identity::Finding> findings;
+    for (const identity::Structure& structure : recipe.structures) {
+        for (identity::Finding finding : structure.findings) {
+            if (structure.needs_replay) {
+                finding.kept_because.clear();
+                finding.note = replayed_in_clones;
+            }
+            findings.push_back(std::move(finding));
+        }
+    }
+    return identity_items(findings);
+}
+
 std::vector<ContentItem> content_items(const identity::Recipe& recipe) {
     std::vector<ContentItem> items;
     for (const identity::Structure& structure : recipe.structures) {
@@ -189,7 +207,8 @@ std::vector<ContentItem> content_items(const identity::Recipe& recipe) {
                          .uuid = finding == nullptr ? "" : finding->old_value,
                          .begin = structure.begin,
                          .size_bytes = structure.length,
-                         .problem = structure.kept_because});
+                         .problem = structure.needs_replay ? std::string(replayed_in_clones)
+                                                           : structure.kept_because});
     }
     return items;
 }
@@ -241,8 +260,9 @@ TemplateInfo describe(const Context& context, const TemplateRecord& record, cons
         document.layers, [](const LayerEntry& layer) { return layer.content_id != 0; });
     info.imported_at = document.imported_at;
     info.source = document.source;
+    info.note = document.note;
     info.uuid = document.uuid;
-    info.identity = identity_items(identity::findings_of(document.recipe));
+    info.identity = items_of(document.recipe);
     info.contents = content_items(document.recipe);
     info.references = reference_items(document.recipe);
     info.instances = usage.instances_of(record.name, record.version);

@@ -267,6 +267,7 @@ void take_template(const json& fields, TemplateDocument& document) {
     fields.at("size_bytes").get_to(document.size_bytes);
     fields.at("imported_at").get_to(document.imported_at);
     fields.at("source").get_to(document.source);
+    document.note = fields.value("note", "");
     document.fingerprint = fingerprint_from(fields.at("fingerprint"));
     fields.at("recipe").get_to(document.recipe);
     document.image_uuid = document.uuid;
@@ -327,6 +328,7 @@ std::string encode(const TemplateDocument& document) {
         {"size_bytes", document.size_bytes}, {"imported_at", document.imported_at},
         {"source", document.source},         {"fingerprint", to_json(document.fingerprint)},
         {"recipe", document.recipe}};
+    if (!document.note.empty()) fields["note"] = document.note;
     if (!document.layers.empty()) {
         fields["committed"] = {{"image_uuid", to_string(document.image_uuid)},
                                {"image_bytes", document.image_bytes},

@@ -77,6 +77,7 @@ struct TemplateDocument {
     std::vector<LayerEntry> layers;  ///< on the image, from the top down; empty: as imported
     std::string imported_at;
     std::string source;
+    std::string note;
     Fingerprint fingerprint;
     identity::Recipe recipe;
 };

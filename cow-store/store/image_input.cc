@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cow-store/compression/decompressor.h"
 #include "cow-store/file_posix.h"
 
 namespace cowtgt::store {
@@ -35,21 +36,57 @@ Error failed(const std::string& name, std::string_view why) {
     return Error{ErrorCode::failed, name + " cannot be imported: " + std::string(why)};
 }
 
-Result<ImageInput> open_standard_input() {
+bool is_compressed(Bytes beginning) {
+    using compression::Compression;
+    const Compression kind = compression::compression_of(beginning);
+    return kind != Compression::none && kind != Compression::lzma;  // that one is a weak sign
+}
+
+/// `bytes` as they come, told by their beginnings.
+Result<ImageInput> open_stream(std::shared_ptr<ByteStream> bytes, const std::string& name,
+                               const ImportOptions& options) {
     ImageInput input;
-    input.path = "-";
-    input.name = "standard input";
-    input.is_stream = true;
-    input.file = Descriptor{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)};
-    if (!input.file.is_open()) return system_error("reading standard input", errno);
+    input.path = options.image;
+    input.name = name;
+    if (!options.sha256.empty()) bytes = verified(std::move(bytes), options.sha256, name);
+    auto unpacked = decompressed(std::move(bytes), name);
+    if (!unpacked) return std::move(unpacked).error();
+    input.stream = std::make_unique<PeekStream>(*std::move(unpacked));
+    const auto beginning = input.stream->peek(signature_length);
+    if (!beginning) return beginning.error();
+    input.format = image_format(*beginning);
     return input;
 }
 
-Result<std::string_view> format_of(int fd, const std::string& name) {
-    std::array<std::byte, signature_length> beginning{};
+Result<ImageInput> open_standard_input(const ImportOptions& options) {
+    Descriptor file{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)};
+    if (!file.is_open()) return system_error("reading standard input", errno);
+    const std::string name = "standard input";
+    return open_stream(open_descriptor_stream(std::move(file), name), name, options);
+}
+
+/// Reads a file once to the end: it has the wanted SHA-256, or that is the error.
+Result<void> check_sha256(const std::filesystem::path& path, const std::string& name,
+                          const ImportOptions& options) {
+    Result<Descriptor> file = open_descriptor(path, O_RDONLY);
+    if (!file) return std::move(file).error();
+    const std::shared_ptr<ByteStream> stream =
+        verified(open_descriptor_stream(std::move(*file), name), options.sha256, name);
+    std::vector<std::byte> buffer(std::size_t{1} << 20);
+    while (true) {
+        const auto count = stream->read(buffer);
+        if (!count) return count.error();
+        if (*count == 0) return {};
+        if (options.progress) options.progress(stream->position(), stream->size());
+    }
+}
+
+Result<std::vector<std::byte>> beginning_of(int fd, const std::string& name) {
+    std::vector<std::byte> beginning(signature_length);
     const Result<std::size_t> got = read_some_at(fd, 0, beginning, name);
     if (!got) return got.error();
-    return image_format(Bytes{beginning}.first(*got));
+    beginning.resize(*got);
+    return beginning;
 }
 
 }  // namespace
@@ -78,8 +115,13 @@ Result<void> check_disk_size(std::uint64_t size, const std::string& name) {
     return {};
 }
 
-Result<ImageInput> open_image(const std::filesystem::path& path) {
-    if (path == "-") return open_standard_input();
+Result<ImageInput> open_image(const ImportOptions& options) {
+    if (!options.sha256.empty()) {
+        if (Result<void> legal = check_sha256_text(options.sha256); !legal) return legal.error();
+    }
+    const std::filesystem::path& path = options.image;
+    if (options.stream) return open_stream(options.stream, path.string(), options);
+    if (path == "-") return open_standard_input(options);
     ImageInput input;
     std::error_code failure;
     input.path = std::filesystem::absolute(path, failure);
@@ -103,13 +145,26 @@ Result<ImageInput> open_image(const std::filesystem::path& path) {
     if (end < 0) return system_error("asking for the size of " + input.name, errno);
     input.size = static_cast<std::uint64_t>(end);
 
-    const Result<std::string_view> format = format_of(input.file.get(), input.name);
-    if (!format) return format.error();
-    input.format = *format;
+    const auto beginning = beginning_of(input.file.get(), input.name);
+    if (!beginning) return beginning.error();
+    if (is_compressed(*beginning)) {
+        if (::lseek(input.file.get(), 0, SEEK_SET) < 0) {
+            return system_error("reading " + input.name, errno);
+        }
+        ImportOptions whole = options;
+        whole.image = input.path;
+        return open_stream(open_descriptor_stream(std::move(input.file), input.name), input.name,
+                           whole);
+    }
+    input.format = image_format(*beginning);
     if (input.format == "raw") {
         if (Result<void> size = check_disk_size(input.size, input.name); !size) {
             return size.error();
         }
+    }
+    if (!options.sha256.empty()) {
+        Result<void> right = check_sha256(path, input.name, options);
+        if (!right) return std::move(right).error();
     }
     (void)::posix_fadvise(input.file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     return input;

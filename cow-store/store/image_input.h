@@ -8,6 +8,7 @@
 
 #include "cow-store/base/result.h"
 #include "cow-store/descriptor.h"
+#include "cow-store/store/byte_stream.h"
 #include "cow-store/store/store.h"
 
 /// Where an imported image comes from.
@@ -25,12 +26,12 @@ struct ImageInput {
     std::filesystem::path path;  ///< absolute; "-" for standard input
     std::string name;            ///< for messages
     std::string_view format = "raw";
-    bool is_stream = false;  ///< size unknown, can only be read once and in order
-    std::uint64_t size = 0;  ///< bytes; of a raw image that is no stream
+    std::unique_ptr<PeekStream> stream;  ///< in the place of `file`: unpacked, read once, in order
+    std::uint64_t size = 0;              ///< bytes; of a raw image that is no stream
 };
 
 /// Errors: not_found; failed for a folder, an empty image, or one whose size is no disk's.
-Result<ImageInput> open_image(const std::filesystem::path& path);
+Result<ImageInput> open_image(const ImportOptions& options);
 
 /// A disk has a multiple of 512 bytes, more than none, and at most disk_size_max.
 Result<void> check_disk_size(std::uint64_t size, const std::string& name);

@@ -9,13 +9,13 @@
 #include <cerrno>
 #include <utility>
 
-#include "cow-store/references/references.h"
-#include "cow-store/references/text_search.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/content.h"
 #include "cow-store/store/documents.h"
 #include "cow-store/store/image_input.h"
 #include "cow-store/store/image_source.h"
+#include "cow-store/store/reference_search.h"
+#include "cow-store/store/templates.h"
 #include "cow-store/store/workplace.h"
 
 namespace cowtgt::store {
@@ -60,43 +60,6 @@ private:
     std::uint64_t spent_ = 0;  ///< bytes since the last look
 };
 
-/// Looks for texts that name an identity of the disk while its bytes go by. Which ones these are is
-/// known before only if the image could be looked at first: a stream is searched once it is there.
-class ReferenceSearch {
-public:
-    ReferenceSearch() : search_({}) {}
-    explicit ReferenceSearch(const identity::Recipe& recipe)
-        : texts_(references::texts_of(recipe)), search_(texts_) {}
-
-    static Result<ReferenceSearch> begin(int image, std::uint64_t size, const std::string& name) {
-        const auto recipe = identity::examine(ImageSource(image, size, name));
-        if (!recipe) return recipe.error();
-        return ReferenceSearch(*recipe);
-    }
-
-    void feed(std::uint64_t offset, Bytes chunk) { search_.feed(offset, chunk); }
-
-    /// Into the recipe of the image as it now lies in the store.
-    Result<void> finish(identity::Recipe& recipe, int image, const std::string& name) {
-        if (references::texts_of(recipe) != texts_) {
-            *this = ReferenceSearch(recipe);
-            const Result<void> read = read_chunks(image, recipe.disk_size, name, {},
-                                                  [this](std::uint64_t offset, Bytes chunk) {
-                                                      feed(offset, chunk);
-                                                      return Result<void>();
-                                                  });
-            if (!read) return read;
-        }
-        const std::vector<references::Occurrence> found = search_.finish();
-        return references::find_references(recipe, ImageSource(image, recipe.disk_size, name),
-                                           found, search_.too_often());
-    }
-
-private:
-    std::vector<std::string> texts_;
-    references::TextSearch search_;
-};
-
 /// What was learned while an image was brought in.
 struct Content {
     std::uint64_t size = 0;  ///< bytes
@@ -123,31 +86,23 @@ Result<Content> finish(ContentHasher& hasher, File& table, std::uint64_t size,
 }
 
 /// Reads a stream in whole chunks until its end; its size.
-Result<std::uint64_t> read_stream(const ImageInput& input, const Progress& progress,
+Result<std::uint64_t> read_stream(PeekStream& stream, const Progress& progress,
                                   const ChunkSink& sink) {
     std::vector<std::byte> chunk(chunk_size);
     for (std::uint64_t size = 0;;) {
         std::size_t filled = 0;
         while (filled < chunk.size()) {
-            const ssize_t n =
-                ::read(input.file.get(), chunk.data() + filled, chunk.size() - filled);
-            if (n == 0) break;
-            if (n < 0 && errno == EINTR) continue;
-            if (n < 0) return system_error("reading " + input.name, errno);
-            filled += static_cast<std::size_t>(n);
+            const auto count = stream.read(MutableBytes(chunk).subspan(filled));
+            if (!count) return count.error();
+            if (*count == 0) break;
+            filled += *count;
         }
         const Bytes piece = Bytes{chunk}.first(filled);
-        if (size == 0 && image_format(piece) != "raw") {
-            return Error{ErrorCode::failed,
-                         input.name + " cannot be imported: it is a " +
-                             std::string(image_format(piece)) +
-                             " image, which cannot be read as a stream; import it from a file"};
-        }
         if (filled > 0 && !is_all_zeros(piece)) {
             if (Result<void> taken = sink(size, piece); !taken) return taken.error();
         }
         size += filled;
-        if (progress) progress(size, 0);
+        if (progress) progress(stream.position(), stream.size());
         if (size > disk_size_max || filled < chunk.size()) return size;
     }
 }
@@ -160,8 +115,8 @@ Result<Content> copy_raw(const Context& context, const ImageInput& input, const 
     const Result<std::unique_ptr<File>> table = context.files.create_file(making.chunks);
     if (!table) return table.error();
     Result<ReferenceSearch> search =
-        input.is_stream ? ReferenceSearch()
-                        : ReferenceSearch::begin(input.file.get(), input.size, input.name);
+        input.stream ? ReferenceSearch()
+                     : ReferenceSearch::begin(input.file.get(), input.size, input.name);
     if (!search) return std::move(search).error();
     SpaceGuard guard(context, input.name);
     ContentHasher hasher(table->get());
@@ -178,8 +133,8 @@ Result<Content> copy_raw(const Context& context, const ImageInput& input, const 
     };
     if (Result<void> fits = guard.check(); !fits) return fits.error();
     std::uint64_t size = input.size;
-    if (input.is_stream) {
-        const Result<std::uint64_t> length = read_stream(input, progress, take);
+    if (input.stream) {
+        const Result<std::uint64_t> length = read_stream(*input.stream, progress, take);
         if (!length) return length.error();
         size = *length;
         if (Result<void> legal = check_disk_size(size, input.name); !legal) return legal.error();
@@ -222,14 +177,48 @@ Result<Content> convert(const Context& context, const ImageInput& input, const M
     return finish(hasher, **table, found->size, *std::move(search));
 }
 
+/// A format that is not read in order has to be there as a whole first: what came as a stream is
+/// written down in the store for as long as it takes.
+Result<Content> convert_stream(const Context& context, const ImageInput& input,
+                               const Making& making, const Progress& progress) {
+    const std::filesystem::path spool = making.image.parent_path() / "download";
+    {
+        const Result<std::unique_ptr<File>> file = context.files.create_file(spool);
+        if (!file) return file.error();
+        SpaceGuard guard(context, input.name);
+        const auto written = read_stream(
+            *input.stream, progress, [&](std::uint64_t offset, Bytes run) -> Result<void> {
+                if (Result<void> fits = guard.spend(run.size()); !fits) return fits;
+                Result<void> done = (*file)->write_at(offset, run);
+                const bool is_full = !done && done.error().code == ErrorCode::no_space;
+                return is_full ? guard.does_not_fit() : std::move(done);
+            });
+        if (!written) return written.error();
+        if (Result<void> sized = context.files.set_size(spool, *written); !sized) {
+            return std::move(sized).error();
+        }
+    }
+    ImageInput local;
+    local.path = spool;
+    local.name = input.name;
+    local.format = input.format;
+    Result<Content> content = convert(context, local, making, progress);
+    if (Result<void> gone = context.files.remove_file(spool); !gone) return gone.error();
+    return content;
+}
+
 /// Brings the content in, and refuses an image that changed meanwhile: it would be two images.
 Result<Content> bring_in(const Context& context, const ImageInput& input, const Making& making,
                          const Progress& progress) {
+    if (input.stream) {
+        return input.format == "raw" ? copy_raw(context, input, making, progress)
+                                     : convert_stream(context, input, making, progress);
+    }
     const Result<Fingerprint> before = fingerprint_of(input.file.get(), input.path);
     if (!before) return before.error();
     Result<Content> content = input.format == "raw" ? copy_raw(context, input, making, progress)
                                                     : convert(context, input, making, progress);
-    if (!content || input.is_stream) return content;
+    if (!content) return content;
     const Result<Fingerprint> after = fingerprint_of(input.file.get(), input.path);
     if (!after) return after.error();
     // The node of a block device has no size, and its time says nothing about the content.
@@ -243,7 +232,8 @@ Result<Content> bring_in(const Context& context, const ImageInput& input, const 
 
 /// Seals the image and writes its document.
 Result<TemplateDocument> describe_image(const Context& context, const ImageInput& input,
-                                        const Making& making, Content& content) {
+                                        const Making& making, Content& content,
+                                        const std::string& note) {
     if (Result<void> sealed = context.files.seal(making.image); !sealed) return sealed.error();
     const Result<Descriptor> image = open_descriptor(making.image, O_RDONLY);
     if (!image) return image.error();
@@ -270,6 +260,7 @@ Result<TemplateDocument> describe_image(const Context& context, const ImageInput
     document.size_bytes = content.size;
     document.imported_at = time_now();
     document.source = input.path.string();
+    document.note = note;
     document.fingerprint = *fingerprint;
     document.recipe = std::move(*recipe);
     Result<void> written = context.files.write_new_file(making.document, encode(document));
@@ -324,14 +315,16 @@ Result<std::uint32_t> publish_version(const Context& context, Workplace& workpla
 
 Result<ImportResult> import_template(const Context& context, const ImportOptions& options) {
     if (Result<void> legal = check_name(options.name); !legal) return legal.error();
-    const Result<ImageInput> input = open_image(options.image);
+    if (Result<void> legal = check_note(options.note); !legal) return legal.error();
+    const Result<ImageInput> input = open_image(options);
     if (!input) return input.error();
     Result<Workplace> workplace = Workplace::make(context, Work::import_template, options.name);
     if (!workplace) return std::move(workplace).error();
     const Making making(workplace->path());
     Result<Content> content = bring_in(context, *input, making, options.progress);
     if (!content) return std::move(content).error();
-    Result<TemplateDocument> document = describe_image(context, *input, making, *content);
+    Result<TemplateDocument> document =
+        describe_image(context, *input, making, *content, options.note);
     if (!document) return std::move(document).error();
     const Result<std::uint32_t> version = publish_version(context, *workplace, options.name);
     if (!version) return version.error();

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "cow-store/identity/identity.h"
+#include "cow-store/identity/patched_source.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/disk_recipe.h"
 #include "cow-store/store/live_lock.h"
 
 namespace cowtgt::store {
@@ -87,14 +89,21 @@ Result<void> check_all_new(const std::vector<identity::Finding>& findings) {
 
 Result<FreshLayer> plan_identity(const identity::Recipe& recipe, const ChainReader& disk,
                                  const Parent& parent, const InstanceDocument& document) {
+    const bool keeps_all = document.identity_wishes.mode == IdentityMode::keep;
+    Result<ReplayedDisk> replayed =
+        keeps_all ? ReplayedDisk{{}, recipe} : replay_disk(recipe, disk);
+    if (!replayed) return std::move(replayed).error();
+    const identity::PatchedSource source(disk, replayed->patches);
     const Result<identity::Patching> patching =
-        identity::make_patches(recipe, disk, choice_of(document));
+        identity::make_patches(replayed->recipe, source, choice_of(document));
     if (!patching) return patching.error();
     if (document.identity_wishes.mode == IdentityMode::require) {
         if (Result<void> all = check_all_new(patching->findings); !all) return all.error();
     }
+    for (const identity::Patch& patch : patching->patches)
+        lay_over(replayed->patches, patch);
     const Result<std::vector<identity::Cluster>> clusters =
-        identity::to_clusters(patching->patches, disk);
+        identity::to_clusters(replayed->patches, disk);
     if (!clusters) return clusters.error();
 
     FreshLayer fresh;

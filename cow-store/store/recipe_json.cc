@@ -43,7 +43,8 @@ void to_json(nlohmann::json& json, const Structure& structure) {
             {"length", structure.length},
             {"places", structure.places},
             {"findings", structure.findings},
-            {"kept_because", structure.kept_because}};
+            {"kept_because", structure.kept_because},
+            {"needs_replay", structure.needs_replay}};
 }
 
 void from_json(const nlohmann::json& json, Structure& structure) {
@@ -54,6 +55,7 @@ void from_json(const nlohmann::json& json, Structure& structure) {
     json.at("places").get_to(structure.places);
     json.at("findings").get_to(structure.findings);
     json.at("kept_because").get_to(structure.kept_because);
+    structure.needs_replay = json.value("needs_replay", false);
 }
 
 NLOHMANN_JSON_SERIALIZE_ENUM(ReferenceKind, {{ReferenceKind::fixed, "fixed"},

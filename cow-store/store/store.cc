@@ -204,6 +204,10 @@ Result<void> Store::remove_template(const TemplateRef& ref) {
     return store::remove_template(state_->exclusive(), ref);
 }
 
+Result<TemplateInfo> Store::note_template(const TemplateRef& ref, std::string_view note) {
+    return store::note_template(state_->exclusive(), ref, note);
+}
+
 Result<TemplateInfo> Store::tag_template(const TemplateRef& ref, std::string_view tag) {
     return store::tag_template(state_->exclusive(), ref, tag);
 }

@@ -80,6 +80,7 @@ struct TemplateInfo {
     bool verified = false;    ///< everything it consists of was hashed
     std::string imported_at;  ///< RFC 3339
     std::string source;
+    std::string note;  ///< for people
     Uuid uuid;
     std::vector<IdentityItem> identity;  ///< what is there and would change at a clone
     std::vector<ContentItem> contents;   ///< in the order of the disk
@@ -116,9 +117,15 @@ struct SnapshotInfo {
 /// Called now and then with bytes done and bytes in all (0: unknown).
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
+class ByteStream;  // byte_stream.h: what can be read once and in order
+
 struct ImportOptions {
-    std::filesystem::path image;  ///< "-" is standard input (raw)
+    std::filesystem::path image;  ///< "-" is standard input
+    /// What is read in the place of the file `image`, which then only names it: a download.
+    std::shared_ptr<ByteStream> stream;
+    std::string sha256;  ///< that the image, as it comes, has to have; empty: any
     std::string name;
+    std::string note;  ///< for people
     Progress progress;
 };
 struct ImportResult {
@@ -206,6 +213,8 @@ public:
 
     /// Makes the tag name this version, whatever it named before.
     Result<TemplateInfo> tag_template(const TemplateRef& ref, std::string_view tag);
+    /// At most 1000 bytes of printable text in one line; empty: none any more.
+    Result<TemplateInfo> note_template(const TemplateRef& ref, std::string_view note);
     /// Makes the disk of an instance the next version of a template, in constant time and without
     /// a copy. As snapshot(), for who may use the instance meanwhile.
     Result<TemplateInfo> commit(const CommitOptions& options);

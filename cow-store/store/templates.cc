@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cow-store/identity/disk_text.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/workplace.h"
 
@@ -80,6 +81,29 @@ Result<TemplateInfo> tag_template(const Context& context, const TemplateRef& ref
     if (!tags) return std::move(tags).error();
     tags->versions[std::string(tag)] = *version;
     Result<void> done = replace_file(context, context.layout.tags_of(ref.name), encode(*tags));
+    if (!done) return std::move(done).error();
+    return find_template(context, {.name = ref.name, .version = *version, .tag = ""});
+}
+
+Result<void> check_note(std::string_view note) {
+    constexpr std::size_t length_max = 1000;  ///< bytes
+    const bool is_printable = identity::text_from_disk(bytes_of(note)) == note;
+    if (note.size() <= length_max && is_printable) return {};
+    return Error{ErrorCode::usage, "a note is one line of text, with at most " +
+                                       std::to_string(length_max) + " bytes"};
+}
+
+Result<TemplateInfo> note_template(const Context& context, const TemplateRef& ref,
+                                   std::string_view note) {
+    if (Result<void> legal = check_note(note); !legal) return std::move(legal).error();
+    const Result<std::uint32_t> version = resolve(context, ref);
+    if (!version) return version.error();
+    Result<TemplateRecord> record = load_template(context, ref.name, *version);
+    if (!record) return std::move(record).error();
+    record->document.note = note;
+    Result<void> done =
+        replace_file(context, context.layout.version(ref.name, *version) / Layout::template_file,
+                     encode(record->document));
     if (!done) return std::move(done).error();
     return find_template(context, {.name = ref.name, .version = *version, .tag = ""});
 }

@@ -15,6 +15,10 @@ Result<std::vector<TemplateInfo>> list_templates(const Context& context);
 Result<TemplateInfo> find_template(const Context& context, const TemplateRef& ref);
 Result<TemplateInfo> tag_template(const Context& context, const TemplateRef& ref,
                                   std::string_view tag);
+/// usage when it is no single line of printable text.
+Result<void> check_note(std::string_view note);
+Result<TemplateInfo> note_template(const Context& context, const TemplateRef& ref,
+                                   std::string_view note);
 Result<void> remove_template(const Context& context, const TemplateRef& ref);
 
 }  // namespace cowtgt::store

@@ -150,6 +150,7 @@ json describe_template(const store::TemplateInfo& info) {
             {"verified", info.verified},
             {"imported_at", info.imported_at},
             {"source", info.source},
+            {"note", info.note},
             {"uuid", to_string(info.uuid)},
             {"identity", describe_identity(info.identity, IdentityOf::template_version)},
             {"contents", describe_contents(info.contents)},

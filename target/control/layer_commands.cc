@@ -170,6 +170,19 @@ Result<json> Operations::template_tag(const json& arguments) {
     return describe_template(*tagged);
 }
 
+Result<json> Operations::template_note(const json& arguments) {
+    if (auto known = only_arguments(arguments, {"template", "note"}); !known) return known.error();
+    auto text = text_argument(arguments, "template");
+    if (!text) return text.error();
+    auto note = optional_text_argument(arguments, "note");
+    if (!note) return note.error();
+    const auto ref = store::parse_template_ref(*text);
+    if (!ref) return ref.error();
+    const auto noted = store_.note_template(*ref, note->value_or(""));
+    if (!noted) return noted.error();
+    return describe_template(*noted);
+}
+
 Result<json> Operations::commit(const json& arguments) {
     if (auto known = only_arguments(arguments, {"name", "template", "require_clean"}); !known) {
         return known.error();

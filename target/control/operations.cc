@@ -123,6 +123,7 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"resize", &Operations::resize},
     {"commit", &Operations::commit},
     {"template tag", &Operations::template_tag},
+    {"template note", &Operations::template_note},
     {"template ls", &Operations::template_list},
     {"template show", &Operations::template_show},
     {"template rm", &Operations::template_remove},

@@ -20,7 +20,7 @@
 ///
 /// Results are JSON with these fields, which do not change their meaning (cowtgt(1) lists them):
 ///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
-///             verified, imported_at, source, uuid, instances [name], damage ("": none known),
+///             verified, imported_at, source, note, uuid, instances [name], damage ("": none known),
 ///             identity [{where, kind, label, value, kept_because, note}],
 ///             contents [{where, format, label, uuid, begin, size_bytes, problem ("": clean)}],
 ///             references [{value, where, file, becomes (rewritten, left, fixed), reason}]
@@ -78,7 +78,7 @@ public:
     Result<nlohmann::json> reload();
 
     /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset", "set",
-    /// "template ls", "template show", "template rm", "template tag",
+    /// "template ls", "template show", "template rm", "template tag", "template note",
     /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status".
     /// Arguments are an object of strings and numbers; usage for an unknown command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
@@ -109,6 +109,7 @@ private:
     Result<nlohmann::json> snapshot_restore(const nlohmann::json& arguments);
     Result<nlohmann::json> resize(const nlohmann::json& arguments);
     Result<nlohmann::json> commit(const nlohmann::json& arguments);
+    Result<nlohmann::json> template_note(const nlohmann::json& arguments);
     Result<nlohmann::json> template_tag(const nlohmann::json& arguments);
     Result<nlohmann::json> template_list(const nlohmann::json& arguments);
     Result<nlohmann::json> template_show(const nlohmann::json& arguments);
