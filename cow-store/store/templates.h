@@ -16,5 +16,6 @@ Result<TemplateInfo> find_template(const Context& context, const TemplateRef& re
 Result<TemplateInfo> tag_template(const Context& context, const TemplateRef& ref,
                                   std::string_view tag);
 Result<void> remove_template(const Context& context, const TemplateRef& ref);
+Result<std::uint64_t> try_remove_template(const Context& context, const TemplateRef& ref);
 
 }  // namespace cowtgt::store
