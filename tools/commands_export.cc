@@ -34,15 +34,26 @@ void add_export(CLI::App& app, Invocation& invocation) {
         "may not be in the image.",
         [&invocation, &words](const config::Config& config) {
             invocation.standard_output_taken = words.file == "-";
-            return export_raw(config, words.name, words.file);
+            return export_disk(config, words.name, words.file, control::ExportFormat::raw);
         },
         render_export);
-    raw->add_option("name", words.name, "instance, or template as NAME or NAME@VERSION")
-        ->required()
-        ->type_name("NAME|TEMPLATE");
+    CLI::App* qcow2 = add_command(
+        *group, invocation, "qcow2", "write the disk of an instance or a template as a qcow2 image",
+        "Example:\n  cowtgt export qcow2 web01 web01.qcow2\n\n"
+        "It stands alone, without a backing file, and zeros take no space in it.",
+        [&words](const config::Config& config) {
+            return export_disk(config, words.name, words.file, control::ExportFormat::qcow2);
+        },
+        render_export);
+    for (CLI::App* command : {raw, qcow2}) {
+        command->add_option("name", words.name, "instance, or template as NAME or NAME@VERSION")
+            ->required()
+            ->type_name("NAME|TEMPLATE");
+    }
     raw->add_option("file", words.file, "file or block device, or - for standard output")
         ->required()
         ->type_name("FILE");
+    qcow2->add_option("file", words.file, "file")->required()->type_name("FILE");
 }
 
 }  // namespace cowtgt::tools

@@ -18,6 +18,8 @@ struct Words {
     std::string identity, identity_seed, rewrite_references;
     std::vector<std::string> labels, uuids;  ///< FS=VALUE
     bool grow = false;
+    bool dry_run = false;
+    bool ephemeral = false;
 };
 
 json clone_arguments(const Words& words) {
@@ -32,6 +34,7 @@ json clone_arguments(const Words& words) {
     if (!words.rewrite_references.empty()) {
         arguments["rewrite_references"] = words.rewrite_references;
     }
+    if (words.ephemeral) arguments["ephemeral"] = true;
     return arguments;
 }
 
@@ -51,6 +54,7 @@ void add_clone(CLI::App& app, Invocation& invocation, Words& words) {
     clone->add_option("--mac", words.mac, "hardware address of the machine")->type_name("MAC");
     clone->add_option("--size", words.size, "of the disk, if larger than the template's")
         ->type_name("SIZE");
+    clone->add_flag("--ephemeral", words.ephemeral, "back to the template at each boot");
     clone->add_flag("--grow", words.grow, "the last partition grows with the disk");
     clone
         ->add_option("--identity", words.identity,
@@ -111,6 +115,7 @@ void add_set(CLI::App& app, Invocation& invocation, Words& words) {
         "  removable=yes|no         a medium that can be ejected (usual: no)\n"
         "  read-only=yes|no         writes are refused (usual: no)\n"
         "  write-cache=on|off       off: every write is durable when it is answered (usual: on)\n"
+        "  ephemeral=yes|no         back to the template at each boot (usual: no)\n"
         "  from=RANGE,RANGE|any     addresses that may log in (usual: any)\n"
         "  chap=USER|none           who an initiator must prove to be; the secret is one line on\n"
         "                           standard input (usual: none)\n"
@@ -131,6 +136,9 @@ void add_set(CLI::App& app, Invocation& invocation, Words& words) {
 void add_instances(CLI::App& app, Invocation& invocation) {
     Words& words = invocation.words<Words>();
     const auto name_argument = [&words] { return json{{"name", words.name}}; };
+    const auto doomed_argument = [&words] {
+        return json{{"name", words.name}, {"dry_run", words.dry_run}};
+    };
     const auto nothing = [] { return json::object(); };
     add_clone(app, invocation, words);
     add_set(app, invocation, words);
@@ -139,9 +147,11 @@ void add_instances(CLI::App& app, Invocation& invocation) {
     CLI::App* show = add_command(app, invocation, "show", "all about one instance",
                                  "Example:\n  cowtgt --json show web01",
                                  asking("show", name_argument), render_instance);
-    CLI::App* remove = add_command(app, invocation, "rm", "remove an instance and all its data",
-                                   "Refused while an initiator is logged in.",
-                                   asking("rm", name_argument), render_removed);
+    CLI::App* remove =
+        add_command(app, invocation, "rm", "remove an instance and all its data",
+                    "Refused while an initiator is logged in, or instances are there\n"
+                    "that were cloned from its snapshots.",
+                    asking("rm", doomed_argument), render_removed);
     CLI::App* rename = add_command(
         app, invocation, "rename", "give an instance, and so its target, another name",
         "Example:\n  cowtgt rename web01 web02\n\nThe content and the identity on the disk stay.",
@@ -153,13 +163,17 @@ void add_instances(CLI::App& app, Invocation& invocation) {
             return "renamed " + words.name + " to " + words.to + ", served as " +
                    result.value("target", "") + "\n";
         });
-    CLI::App* reset =
-        add_command(app, invocation, "reset", "put an instance back to what its template is",
-                    "Everything written to it is lost; its identity on the disk stays.",
-                    asking("reset", name_argument), [](const json& result) {
-                        return "reset " + result.value("name", "") + " to " +
-                               result.value("template", "") + "\n";
-                    });
+    CLI::App* reset = add_command(
+        app, invocation, "reset", "put an instance back to what its template is",
+        "Everything written to it is lost; its identity on the disk stays.",
+        asking("reset", doomed_argument), [](const json& result) {
+            const bool dry_run = result.value("dry_run", false);
+            return (dry_run ? "would have reset " : "reset ") + result.value("name", "") + " to " +
+                   result.value("template", "") + "\n";
+        });
+    for (CLI::App* command : {remove, reset}) {
+        command->add_flag("-n,--dry-run", words.dry_run, "only say what would happen");
+    }
     for (CLI::App* command : {show, remove, rename, reset}) {
         command->add_option("name", words.name, "name of the instance")
             ->required()

@@ -92,6 +92,25 @@ void add_layers(CLI::App& app, Invocation& invocation) {
         render_instance);
     resize->add_option("name", words.name, "name of the instance")->required()->type_name("NAME");
     resize->add_option("size", words.size, "of the disk")->required()->type_name("SIZE");
+    CLI::App* rebase = add_command(
+        app, invocation, "rebase", "put an instance on another version of its template, or another",
+        "Example:\n  cowtgt rebase web01 debian12@4\n\n"
+        "Everything written to it is lost; it keeps its name, MAC and the seed of its identity.",
+        asking("rebase",
+               [&words] {
+                   return json{
+                       {"name", words.name}, {"template", words.to}, {"dry_run", words.dry_run}};
+               }),
+        [](const json& result) {
+            const bool dry_run = result.value("dry_run", false);
+            return (dry_run ? "would have put " : "put ") + result.value("name", "") + " on " +
+                   result.value("template", "") + "\n";
+        });
+    rebase->add_option("name", words.name, "name of the instance")->required()->type_name("NAME");
+    rebase->add_option("template", words.to, "NAME, NAME@VERSION or NAME@TAG")
+        ->required()
+        ->type_name("TEMPLATE");
+    rebase->add_flag("-n,--dry-run", words.dry_run, "only say what would happen");
     CLI::App* commit = add_command(
         app, invocation, "commit", "make an instance's disk the next version of a template",
         "Example:\n  cowtgt commit web01 debian12\n\n"

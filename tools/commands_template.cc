@@ -14,6 +14,7 @@ namespace {
 struct Words {
     std::string source, label;
     ImportWords import;
+    bool dry_run = false;
 };
 
 }  // namespace
@@ -53,9 +54,15 @@ void add_templates(CLI::App& app, Invocation& invocation) {
         add_command(*group, invocation, "show", "what is on a template's disk, and who uses it",
                     "Example:\n  cowtgt template show debian12@3",
                     asking("template show", ref_argument), render_template);
-    CLI::App* remove = add_command(*group, invocation, "rm", "remove a template that nobody uses",
-                                   "Without @VERSION all versions are removed.",
-                                   asking("template rm", ref_argument), render_removed);
+    CLI::App* remove =
+        add_command(*group, invocation, "rm", "remove a template that nobody uses",
+                    "Without @VERSION all versions are removed.",
+                    asking("template rm",
+                           [&words] {
+                               return json{{"template", words.source}, {"dry_run", words.dry_run}};
+                           }),
+                    render_removed);
+    remove->add_flag("-n,--dry-run", words.dry_run, "only say what would happen");
     CLI::App* tag = add_command(
         *group, invocation, "tag", "make a tag name a version, whatever it named before",
         "Example:\n  cowtgt template tag debian12@3 stable\n\n"

@@ -40,10 +40,11 @@ std::function<Result<json>(const config::Config&)> asking(std::string operation,
 
 std::string render_removed(const json& result) {
     const json removed = result.value("removed", json());
-    if (removed.is_string()) return "removed " + removed.get<std::string>() + "\n";
+    const std::string did = result.value("dry_run", false) ? "would have removed " : "removed ";
+    if (removed.is_string()) return did + removed.get<std::string>() + "\n";
     std::string text;
     for (const json& ref : removed)
-        text += "removed " + ref.get<std::string>() + "\n";
+        text += did + ref.get<std::string>() + "\n";
     return text;
 }
 

@@ -54,7 +54,9 @@ std::string render_removed(const nlohmann::json& result);
 void add_init(CLI::App& app, Invocation& invocation);
 void add_templates(CLI::App& app, Invocation& invocation);  ///< template ...
 void add_instances(CLI::App& app, Invocation& invocation);  ///< clone, ls, show, set, rm, ...
-void add_layers(CLI::App& app, Invocation& invocation);     ///< snapshot, resize, commit
+void add_layers(CLI::App& app, Invocation& invocation);     ///< snapshot, resize, rebase, commit
+void add_space(CLI::App& app, Invocation& invocation);      ///< du, diff
+void add_streams(CLI::App& app, Invocation& invocation);    ///< send, receive
 void add_export(CLI::App& app, Invocation& invocation);     ///< export ...
 void add_check(CLI::App& app, Invocation& invocation);      ///< check
 

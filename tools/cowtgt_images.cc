@@ -99,15 +99,21 @@ Result<void> export_through_pipe(control::ControlClient& daemon, const std::stri
 
 using Read = std::function<Result<void>(const store::Store::Sink&, const store::Progress&)>;
 
-Result<void> export_here(const Read& read, std::uint64_t size_bytes, int to,
-                         const store::Progress& progress) {
-    control::ExportOutput output(to, size_bytes, [] { return false; });
-    if (auto begun = output.begin(); !begun) return begun;
+/// Where an export goes, and how.
+struct Destination {
+    std::string file;
+    control::ExportFormat format = control::ExportFormat::raw;
+};
+
+Result<void> export_here(const Read& read, std::uint64_t size_bytes, control::ExportFormat format,
+                         int to, const store::Progress& progress) {
+    const auto output = control::make_output(format, to, size_bytes, [] { return false; });
+    if (auto begun = output->begin(); !begun) return begun;
     const auto sink = [&output](std::uint64_t offset, Bytes bytes) {
-        return output.write(offset, bytes);
+        return output->write(offset, bytes);
     };
     if (auto done = read(sink, progress); !done) return done;
-    return output.end();
+    return output->end();
 }
 
 /// Asked for its size, or nothing when there is no such instance.
@@ -123,8 +129,8 @@ json exported(const std::string& name, const std::string& file, std::uint64_t si
 }
 
 Result<json> export_instance(Site& site, const std::string& name, std::uint64_t size_bytes,
-                             const std::string& file) {
-    auto output = OutputFile::open(file);
+                             const Destination& to) {
+    auto output = OutputFile::open(to.file);
     if (!output) return output.error();
     ProgressLine line("exporting " + name);
     Result<void> done;
@@ -133,22 +139,24 @@ Result<json> export_instance(Site& site, const std::string& name, std::uint64_t 
         if (!job) return job.error();
         done = export_here(
             [&job](const auto& sink, const auto& progress) { return job->run(sink, progress); },
-            size_bytes, output->descriptor(), progress_to(line));
+            size_bytes, to.format, output->descriptor(), progress_to(line));
     } else if (output->is_seekable()) {
+        json arguments = {{"name", name}};
+        if (to.format == control::ExportFormat::qcow2) arguments["format"] = "qcow2";
         auto answer =
-            site.daemon->call("export", {{"name", name}}, output->descriptor(), progress_to(line));
+            site.daemon->call("export", arguments, output->descriptor(), progress_to(line));
         if (!answer) done = answer.error();
     } else {
         done = export_through_pipe(*site.daemon, name, output->descriptor(), progress_to(line));
     }
     if (!done) return done.error();
     if (auto committed = output->commit(); !committed) return committed.error();
-    return exported(name, file, size_bytes);
+    return exported(name, to.file, size_bytes);
 }
 
 /// Templates never change, so this needs neither the lock nor the daemon.
 Result<json> export_template(const config::Config& config, const store::TemplateRef& ref,
-                             const std::string& name, const std::string& file) {
+                             const std::string& name, const Destination& to) {
     auto store = store::Store::open(config.store, store::Locking::none);
     if (!store) return store.error();
     auto info = (*store)->find_template(ref);
@@ -157,7 +165,7 @@ Result<json> export_template(const config::Config& config, const store::Template
                                                "'; see cowtgt ls and cowtgt template ls"};
     }
     if (!info) return info.error();
-    auto output = OutputFile::open(file);
+    auto output = OutputFile::open(to.file);
     if (!output) return output.error();
     const std::string whole = control::template_ref_text(info->name, info->version);
     ProgressLine line("exporting " + whole);
@@ -165,10 +173,10 @@ Result<json> export_template(const config::Config& config, const store::Template
         [&](const auto& sink, const auto& progress) {
             return (*store)->export_template({info->name, info->version, ""}, sink, progress);
         },
-        info->size_bytes, output->descriptor(), progress_to(line));
+        info->size_bytes, to.format, output->descriptor(), progress_to(line));
     if (!done) return done.error();
     if (auto committed = output->commit(); !committed) return committed.error();
-    return exported(whole, file, info->size_bytes);
+    return exported(whole, to.file, info->size_bytes);
 }
 
 }  // namespace
@@ -199,8 +207,13 @@ Result<json> import_image(const config::Config& config, const ImportWords& words
     return result;
 }
 
-Result<json> export_raw(const config::Config& config, const std::string& name,
-                        const std::string& file) {
+Result<json> export_disk(const config::Config& config, const std::string& name,
+                         const std::string& file, control::ExportFormat format) {
+    if (format == control::ExportFormat::qcow2 && file == "-") {
+        return Error{ErrorCode::usage,
+                     "a qcow2 image needs a file; export raw goes to standard output"};
+    }
+    const Destination to{file, format};
     auto ref = store::parse_template_ref(name);
     if (!ref) return ref.error();
     if (name.find('@') == std::string::npos) {
@@ -208,9 +221,9 @@ Result<json> export_raw(const config::Config& config, const std::string& name,
         if (!site) return site.error();
         auto size_bytes = instance_size(*site, name);
         if (!size_bytes) return size_bytes.error();
-        if (*size_bytes) return export_instance(*site, name, **size_bytes, file);
+        if (*size_bytes) return export_instance(*site, name, **size_bytes, to);
     }
-    return export_template(config, *ref, name, file);
+    return export_template(config, *ref, name, to);
 }
 
 }  // namespace cowtgt::tools

@@ -6,6 +6,7 @@
 
 #include "cow-store/base/result.h"
 #include "target/config/config.h"
+#include "target/control/output.h"
 
 namespace cowtgt::tools {
 
@@ -20,10 +21,10 @@ struct ImportWords {
 /// The result is a template (operations.h) with twin: the version with the same content, or null.
 Result<nlohmann::json> import_image(const config::Config& config, const ImportWords& words);
 
-/// Writes the raw disk of an instance, or of a template, to a file or "-". An existing file is
-/// replaced once the export is whole; a block device is written to. The result has name, file,
-/// size_bytes.
-Result<nlohmann::json> export_raw(const config::Config& config, const std::string& name,
-                                  const std::string& file);
+/// Writes the disk of an instance, or of a template, to a file; a raw one also to "-". An existing
+/// file is replaced once the export is whole; a block device is written to. The result has name,
+/// file, size_bytes.
+Result<nlohmann::json> export_disk(const config::Config& config, const std::string& name,
+                                   const std::string& file, control::ExportFormat format);
 
 }  // namespace cowtgt::tools

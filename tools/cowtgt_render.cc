@@ -201,6 +201,8 @@ std::string render_instance(const json& instance) {
     result += field("mac", or_dash(text(instance, "mac")));
     result += field("initiator", initiator_text(instance));
     result += fields("setting", at(instance, "settings"));
+    if (at(instance, "ephemeral") == true)
+        result += field("ephemeral", "back to the template at each boot");
     result += field("uuid", text(instance, "uuid"));
     result += field("created", text(instance, "created_at"));
     if (!text(instance, "origin").empty()) result += field("origin", text(instance, "origin"));

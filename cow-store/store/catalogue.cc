@@ -110,8 +110,15 @@ Result<InstanceDocument> load_instance(const Context& context, std::string_view 
     return decode_instance(*text, path.string());
 }
 
+TemplateRecord nothing_below(const InstanceDocument& document) {
+    TemplateRecord record;
+    record.document.recipe.block_size = document.block_size;
+    return record;
+}
+
 Result<TemplateRecord> template_of(const Context& context, std::string_view name,
                                    const InstanceDocument& document) {
+    if (document.template_name.empty()) return nothing_below(document);
     Result<TemplateRecord> record =
         load_template(context, document.template_name, document.template_version);
     if (!record) return record;
@@ -167,10 +174,10 @@ Result<Usage> find_usage(const Context& context) {
     Usage usage;
     for (const std::string& name : *names) {
         const Result<InstanceDocument> document = load_instance(context, name);
-        if (document) {
-            usage.entries.push_back({document->template_name, document->template_version, name});
-        } else {
+        if (!document) {
             usage.entries.push_back({"", 0, name});
+        } else if (!document->template_name.empty()) {
+            usage.entries.push_back({document->template_name, document->template_version, name});
         }
     }
     return usage;
@@ -289,6 +296,7 @@ InstanceInfo describe(const Context& context, std::string_view name,
     info.block_size = document.block_size;
     info.uuid = document.uuid;
     info.created_at = document.created_at;
+    info.boot_phase = document.boot_phase;
     info.identity = document.identity;
     return info;
 }

@@ -28,7 +28,8 @@ Result<TagsDocument> load_tags(const Context& context, std::string_view name);
 Result<TemplateRecord> load_template(const Context& context, std::string_view name,
                                      std::uint32_t version);
 Result<InstanceDocument> load_instance(const Context& context, std::string_view name);
-/// The template that an instance was made on; refused if another one has its place.
+/// The template that an instance was made on; refused if another one has its place. Without a name
+/// and empty for an instance that stands on none.
 Result<TemplateRecord> template_of(const Context& context, std::string_view name,
                                    const InstanceDocument& document);
 

@@ -59,7 +59,7 @@ Result<void> append_template(const Context& context, const TemplateRecord& recor
     Result<void> appended = append_layers(context, record.document.layers,
                                           context.layout.version(record.name, record.version),
                                           record.document.image_uuid, chain);
-    if (!appended) return appended;
+    if (!appended || record.name.empty()) return appended;
     Result<OpenedFile> image = open_sealed_file(context, sealed_file(context, record));
     if (!image) return std::move(image).error();
     chain.base = std::move(*image);

@@ -1,9 +1,12 @@
 #include "cow-store/store/commit.h"
 
+#include <fcntl.h>
+
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cow-store/file_posix.h"
 #include "cow-store/identity/identity.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/chain.h"
@@ -42,15 +45,32 @@ Result<void> check_is_clean(std::string_view name, const identity::Recipe& recip
     return {};
 }
 
+/// An instance that stands on no template becomes one on an image of nothing.
+Result<void> look_at_empty_image(const Context& context, const std::filesystem::path& folder,
+                                 TemplateDocument& document) {
+    const std::filesystem::path path = folder / Layout::image_file;
+    if (Result<void> sealed = context.files.seal(path); !sealed) return sealed;
+    const Result<Descriptor> image = open_descriptor(path, O_RDONLY);
+    if (!image) return image.error();
+    const Result<Fingerprint> fingerprint = fingerprint_of(image->get(), path);
+    if (!fingerprint) return fingerprint.error();
+    document.fingerprint = *fingerprint;
+    return {};
+}
+
 /// Makes the files of the new version in the workplace.
 Result<void> lay_out(const Context& context, const std::filesystem::path& folder,
                      const TemplateRecord& base, std::string_view name,
                      const TemplateDocument& document, std::size_t own_layers) {
     const std::filesystem::path from = context.layout.version(base.name, base.version);
     Result<void> done;
+    TemplateDocument written = document;
     for (const char* file : {Layout::image_file, Layout::chunks_file}) {
-        if (done) done = context.files.link(from / file, folder / file);
+        if (!done) return done;
+        done = base.name.empty() ? context.files.write_new_file(folder / file, "")
+                                 : context.files.link(from / file, folder / file);
     }
+    if (done && base.name.empty()) done = look_at_empty_image(context, folder, written);
     for (std::size_t i = 0; i < document.layers.size() && done; ++i) {
         const LayerEntry& layer = document.layers[i];
         const std::filesystem::path& owner = i < own_layers ? context.layout.instance(name) : from;
@@ -59,7 +79,6 @@ Result<void> lay_out(const Context& context, const std::filesystem::path& folder
         done = context.files.link(owner / layer.file, folder / file);
     }
     if (!done) return done;
-    TemplateDocument written = document;
     for (LayerEntry& layer : written.layers)
         layer.file = Layout::layer_file(layer.uuid);
     return context.files.write_new_file(folder / Layout::template_file, encode(written));

@@ -174,6 +174,24 @@ json name_in(const Names& names, Value wanted) {
     return row->second;
 }
 
+constexpr std::array boot_phase_names = {
+    std::pair{BootPhase::running, "running"},
+    std::pair{BootPhase::armed, "armed"},
+    std::pair{BootPhase::fresh, "fresh"},
+};
+
+/// Documents from before there were ephemeral instances have none.
+void take_boot_phase(const json& fields, BootPhase& phase) {
+    const auto found = fields.find("boot_phase");
+    if (found == fields.end()) return;
+    for (const auto& [value, name] : boot_phase_names) {
+        if (*found != name) continue;
+        phase = value;
+        return;
+    }
+    throw BadValue{};
+}
+
 json to_json(const std::vector<IdentityWishes::Value>& values) {
     json list = json::array();
     for (const IdentityWishes::Value& value : values)
@@ -305,6 +323,24 @@ void take_instance(const json& fields, InstanceDocument& document) {
     for (const json& item : fields.at("identity"))
         document.identity.push_back(item_from(item));
     take_chain(fields, document);
+    take_boot_phase(fields, document.boot_phase);
+}
+
+void take_stream(const json& fields, StreamDocument& document) {
+    fields.at("instance").get_to(document.instance);
+    fields.at("label").get_to(document.label);
+    take_uuid(fields, "layer", document.layer);
+    fields.at("from").get_to(document.from);
+    take_uuid(fields, "from_layer", document.from_layer);
+    fields.at("from_size_bytes").get_to(document.from_size_bytes);
+    fields.at("size_bytes").get_to(document.size_bytes);
+    fields.at("block_size").get_to(document.block_size);
+    fields.at("created_at").get_to(document.created_at);
+    take_uuid(fields, "identity_seed", document.identity_seed);
+    for (const json& item : fields.at("identity"))
+        document.identity.push_back(item_from(item));
+    fields.at("first_offset").get_to(document.first_offset);
+    fields.at("is_whole").get_to(document.is_whole);
 }
 
 }  // namespace
@@ -357,6 +393,7 @@ std::string encode(const InstanceDocument& document) {
                    {"identity_seed", to_string(document.identity_seed)},
                    {"identity_wishes", to_json(document.identity_wishes)},
                    {"identity", std::move(items)},
+                   {"boot_phase", name_in(boot_phase_names, document.boot_phase)},
                    {"chain", chain_of(document)}},
                   "instance");
 }
@@ -366,6 +403,26 @@ std::string encode(const SumsDocument& document) {
                    {"content_id", hex_text(document.content_id)},
                    {"size_bytes", document.size_bytes}},
                   "sums");
+}
+
+std::string encode(const StreamDocument& document) {
+    json items = json::array();
+    for (const IdentityItem& item : document.identity)
+        items.push_back(to_json(item));
+    return render({{"instance", document.instance},
+                   {"label", document.label},
+                   {"layer", to_string(document.layer)},
+                   {"from", document.from},
+                   {"from_layer", to_string(document.from_layer)},
+                   {"from_size_bytes", document.from_size_bytes},
+                   {"size_bytes", document.size_bytes},
+                   {"block_size", document.block_size},
+                   {"created_at", document.created_at},
+                   {"identity_seed", to_string(document.identity_seed)},
+                   {"identity", std::move(items)},
+                   {"first_offset", document.first_offset},
+                   {"is_whole", document.is_whole}},
+                  "stream");
 }
 
 Result<StoreDocument> decode_store(std::string_view text, const std::string& where) {
@@ -386,6 +443,10 @@ Result<InstanceDocument> decode_instance(std::string_view text, const std::strin
 
 Result<SumsDocument> decode_sums(std::string_view text, const std::string& where) {
     return decode<SumsDocument>(text, "sums", where, take_sums);
+}
+
+Result<StreamDocument> decode_stream(std::string_view text, const std::string& where) {
+    return decode<StreamDocument>(text, "stream", where, take_stream);
 }
 
 const LayerEntry* find_layer(const InstanceDocument& document, const Uuid& uuid) {

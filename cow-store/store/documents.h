@@ -90,7 +90,7 @@ struct TagsDocument {
 /// STORE/instances/NAME/instance.json. The name is that of its folder.
 struct InstanceDocument {
     Uuid uuid;
-    std::string template_name;
+    std::string template_name;  ///< empty: it stands on none
     std::uint32_t template_version = 0;
     Uuid template_uuid;
     std::uint64_t template_content_id = 0;
@@ -105,7 +105,25 @@ struct InstanceDocument {
     std::vector<SnapshotEntry> snapshots;  ///< from the oldest to the newest
     std::string origin;                    ///< "web01@before" for the clone of a snapshot
     Uuid origin_layer;                     ///< the layer of that snapshot
+    BootPhase boot_phase = BootPhase::running;
     std::vector<IdentityItem> identity;
+};
+
+/// What a stream of a snapshot begins with (STREAM.md), and what is kept of it while it arrives.
+struct StreamDocument {
+    std::string instance;  ///< that was sent
+    std::string label;     ///< of the snapshot
+    Uuid layer;        ///< the snapshot's own layer, which its receiver gets under the same uuid
+    std::string from;  ///< label of the snapshot before it; empty: the stream holds everything
+    Uuid from_layer;   ///< of that; nil: none
+    std::uint64_t from_size_bytes = 0;
+    std::uint64_t size_bytes = 0;
+    std::uint32_t block_size = 512;
+    std::string created_at;
+    Uuid identity_seed;
+    std::vector<IdentityItem> identity;
+    std::uint64_t first_offset = 0;  ///< bytes of the disk before it are not in this stream
+    bool is_whole = false;           ///< kept only: its end has arrived
 };
 
 std::string encode(const StoreDocument& document);
@@ -113,12 +131,14 @@ std::string encode(const TemplateDocument& document);
 std::string encode(const TagsDocument& document);
 std::string encode(const InstanceDocument& document);
 std::string encode(const SumsDocument& document);
+std::string encode(const StreamDocument& document);
 
 Result<StoreDocument> decode_store(std::string_view text, const std::string& where);
 Result<TemplateDocument> decode_template(std::string_view text, const std::string& where);
 Result<TagsDocument> decode_tags(std::string_view text, const std::string& where);
 Result<InstanceDocument> decode_instance(std::string_view text, const std::string& where);
 Result<SumsDocument> decode_sums(std::string_view text, const std::string& where);
+Result<StreamDocument> decode_stream(std::string_view text, const std::string& where);
 
 /// Null: there is none.
 const LayerEntry* find_layer(const InstanceDocument& document, const Uuid& uuid);

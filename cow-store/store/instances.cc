@@ -6,10 +6,9 @@
 
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/chain.h"
-#include "cow-store/store/documents.h"
-#include "cow-store/store/live_layer.h"
 #include "cow-store/store/new_instance.h"
 #include "cow-store/store/snapshots.h"
+#include "cow-store/store/space.h"
 #include "cow-store/store/workplace.h"
 
 namespace cowtgt::store {
@@ -19,16 +18,6 @@ namespace {
 bool is_there(const std::filesystem::path& path) {
     struct stat status {};
     return ::lstat(path.c_str(), &status) == 0;
-}
-
-/// What a fresh clone of a template starts from.
-Result<FreshLayer> plan_layer(const Context& context, const TemplateRecord& record,
-                              const InstanceDocument& document) {
-    const Result<OpenedChain> chain = open_chain(context, record);
-    if (!chain) return chain.error();
-    const ChainReader disk(*chain, record.document.size_bytes,
-                           template_text(record.name, record.version));
-    return plan_identity(record.document.recipe, disk, parent_for(record.document), document);
 }
 
 /// An instance that cannot be read has no snapshots that could be cloned.
@@ -50,6 +39,15 @@ Error no_instance(std::string_view name) {
 
 }  // namespace
 
+Result<FreshLayer> plan_layer(const Context& context, const TemplateRecord& record,
+                              const InstanceDocument& document) {
+    const Result<OpenedChain> chain = open_chain(context, record);
+    if (!chain) return chain.error();
+    const ChainReader disk(*chain, record.document.size_bytes,
+                           template_text(record.name, record.version));
+    return plan_identity(record.document.recipe, disk, parent_for(record.document), document);
+}
+
 Result<InstanceInfo> clone_template(const Context& context, const CloneOptions& options) {
     if (Result<void> free = check_name_is_free(context, options.name); !free) {
         return std::move(free).error();
@@ -70,13 +68,22 @@ Result<InstanceInfo> clone_template(const Context& context, const CloneOptions& 
     return publish_instance(context, options.name, document, fresh->spec, {});
 }
 
+Result<FreshLayer> plan_reset(const Context& context, std::string_view name,
+                              const InstanceDocument& document) {
+    if (document.template_name.empty()) {
+        return Error{ErrorCode::refused, "instance " + std::string(name) +
+                                             " stands on no template that it could go back to"};
+    }
+    const Result<TemplateRecord> record = template_of(context, name, document);
+    if (!record) return record.error();
+    return plan_layer(context, *record, document);
+}
+
 Result<void> reset_instance(const Context& context, std::string_view name) {
     Result<InstanceDocument> document = load_instance(context, name);
     if (!document) return std::move(document).error();
-    const Result<TemplateRecord> record = template_of(context, name, *document);
-    if (!record) return record.error();
     if (Result<void> idle = check_idle(context, name); !idle) return idle;
-    const Result<FreshLayer> fresh = plan_layer(context, *record, *document);
+    const Result<FreshLayer> fresh = plan_reset(context, name, *document);
     if (!fresh) return fresh.error();
     return with_ballast(context, [&] {
         return replace_live(context, Work::reset, name, *document, Uuid{}, fresh->spec);
@@ -117,11 +124,20 @@ Result<void> rename_instance(const Context& context, std::string_view from, std:
     return context.files.sync_directory(context.layout.instances());
 }
 
-Result<void> remove_instance(const Context& context, std::string_view name) {
-    if (Result<void> legal = check_name(name); !legal) return legal;
+Result<std::uint64_t> try_remove_instance(const Context& context, std::string_view name) {
+    if (Result<void> legal = check_name(name); !legal) return std::move(legal).error();
     const std::filesystem::path folder = context.layout.instance(name);
     if (!is_there(folder)) return no_instance(name);
-    if (Result<void> unused = check_not_cloned(context, name); !unused) return unused;
+    if (Result<void> unused = check_not_cloned(context, name); !unused) {
+        return std::move(unused).error();
+    }
+    return bytes_freed_with(folder);
+}
+
+Result<void> remove_instance(const Context& context, std::string_view name) {
+    const Result<std::uint64_t> possible = try_remove_instance(context, name);
+    if (!possible) return possible.error();
+    const std::filesystem::path folder = context.layout.instance(name);
     if (Result<void> idle = check_idle(context, name); !idle) return idle;
     return with_ballast(
         context, [&] { return remove_object(context, Work::remove_instance, name, folder); });

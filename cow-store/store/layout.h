@@ -19,6 +19,7 @@ namespace cowtgt::store {
 ///     store.json  lock  ballast  tmp/  sums/{UUID.json, UUID.xxh3}
 ///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3, UUID.cow...}}
 ///     instances/NAME/{instance.json, live.cow, UUID.cow...}
+///     receiving/NAME/{stream.json, received, live.cow}
 struct Layout {
     using Path = std::filesystem::path;
     Path root;
@@ -30,6 +31,7 @@ struct Layout {
     Path sums() const { return root / "sums"; }
     Path sums_document(const Uuid& layer) const { return sums() / (to_string(layer) + ".json"); }
     Path sums_table(const Uuid& layer) const { return sums() / (to_string(layer) + ".xxh3"); }
+    Path receiving(std::string_view name) const { return root / "receiving" / name; }
     Path templates() const { return root / "templates"; }
     Path instances() const { return root / "instances"; }
 
@@ -45,7 +47,9 @@ struct Layout {
     static constexpr const char* image_file = "image.raw";
     static constexpr const char* chunks_file = "chunks.xxh3";
     static constexpr const char* instance_file = "instance.json";
-    static constexpr const char* live_file = "live.cow";  ///< until the first snapshot
+    static constexpr const char* stream_file = "stream.json";  ///< in a folder of receiving/
+    static constexpr const char* received_file = "received";   ///< there: records, in their order
+    static constexpr const char* live_file = "live.cow";       ///< until the first snapshot
 
     /// Of a layer that is named by its uuid.
     static std::string layer_file(const Uuid& uuid) { return to_string(uuid) + ".cow"; }

@@ -137,7 +137,9 @@ Result<void> replace_live(const Context& context, Work work, std::string_view na
                           InstanceDocument& document, const Uuid& parent_layer,
                           const LayerSpec& spec) {
     const std::filesystem::path folder = context.layout.instance(name);
-    const bool only_the_layer = parent_layer == document.live_parent;
+    const Result<InstanceDocument> now = load_instance(context, name);
+    const bool only_the_layer =
+        parent_layer == document.live_parent && now && encode(*now) == encode(document);
     const std::string file = only_the_layer ? document.live_file : Layout::layer_file(spec.uuid);
     {
         const Result<Workplace> workplace = Workplace::make(context, work, name);

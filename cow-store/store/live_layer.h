@@ -34,7 +34,8 @@ Result<void> write_layer(const Context& context, const std::filesystem::path& pa
 
 /// Makes `spec` the live layer of instance `name`, which stands on `parent_layer` of it (nil: on
 /// the template) from then on. One rename is the moment of truth: that of the layer if nothing
-/// else changes, else that of instance.json. `document` is what is on disk afterwards.
+/// else changes, else that of instance.json. `document` is what is on disk afterwards; if it has
+/// the former live layer among the sealed ones, that one stays.
 Result<void> replace_live(const Context& context, Work work, std::string_view name,
                           InstanceDocument& document, const Uuid& parent_layer,
                           const LayerSpec& spec);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cow-store/file_posix.h"
+#include "cow-store/store/boot.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/disk_recipe.h"
 #include "cow-store/store/live_layer.h"
@@ -23,12 +24,6 @@ constexpr std::string_view label_prefix = "snap-";
 
 std::string snapshot_text(std::string_view name, std::string_view label) {
     return std::string(name) + "@" + std::string(label);
-}
-
-Error no_snapshot(std::string_view name, std::string_view label) {
-    return Error{ErrorCode::not_found, "instance " + std::string(name) + " has no snapshot " +
-                                           std::string(label) + "; `cowtgt snapshot ls " +
-                                           std::string(name) + "` lists those that are there"};
 }
 
 /// snap-1, snap-2 and so on: the first that is free behind all that were ever seen.
@@ -89,9 +84,16 @@ Result<void> check_label(const InstanceDocument& document, std::string_view name
                                         " already; choose another label, or remove it first"};
 }
 
-/// Seals the file, and says what it is then.
-Result<LayerEntry> seal_file(const Context& context, std::string_view name,
-                             const InstanceDocument& document) {
+}  // namespace
+
+Error no_snapshot(std::string_view name, std::string_view label) {
+    return Error{ErrorCode::not_found, "instance " + std::string(name) + " has no snapshot " +
+                                           std::string(label) + "; `cowtgt snapshot ls " +
+                                           std::string(name) + "` lists those that are there"};
+}
+
+Result<LayerEntry> seal_live_file(const Context& context, std::string_view name,
+                                  const InstanceDocument& document) {
     Result<LockedLayer> locked = lock_live_layer(context, name, document.live_file);
     if (!locked) return std::move(locked).error();
     const std::filesystem::path path = context.layout.instance(name) / document.live_file;
@@ -116,8 +118,6 @@ Result<LayerEntry> seal_file(const Context& context, std::string_view name,
                       .content_id = 0};
 }
 
-}  // namespace
-
 Result<void> check_depth(std::string_view name, const TemplateRecord& record,
                          const InstanceDocument& document) {
     const Result<std::size_t> depth =
@@ -132,7 +132,7 @@ Result<void> check_depth(std::string_view name, const TemplateRecord& record,
 
 Result<Uuid> seal_live(const Context& context, std::string_view name, InstanceDocument& document,
                        std::string_view label) {
-    const Result<LayerEntry> sealed = seal_file(context, name, document);
+    const Result<LayerEntry> sealed = seal_live_file(context, name, document);
     if (!sealed) return sealed.error();
     document.sealed.push_back(*sealed);
     if (!label.empty()) {
@@ -149,6 +149,11 @@ Result<SnapshotInfo> make_snapshot(const Context& context, std::string_view name
                                    std::string_view label) {
     Result<InstanceDocument> document = load_instance(context, name);
     if (!document) return std::move(document).error();
+    if (label == last_boot_label) {
+        return Error{ErrorCode::usage,
+                     "'last' is what an ephemeral machine held before its last boot; choose "
+                     "another label"};
+    }
     const std::string wanted = label.empty() ? next_label(*document) : std::string(label);
     if (Result<void> free = check_label(*document, name, wanted); !free) {
         return std::move(free).error();
@@ -191,19 +196,27 @@ Result<std::vector<std::string>> clones_of(const Context& context, const Instanc
     return clones;
 }
 
+Result<void> try_remove_snapshot(const Context& context, std::string_view name,
+                                 std::string_view label) {
+    const Result<Found> found = find(context, name, label);
+    if (!found) return found.error();
+    const Result<std::vector<std::string>> clones =
+        clones_of(context, found->document, found->snapshot.layer);
+    if (!clones) return clones.error();
+    if (clones->empty()) return {};
+    return Error{ErrorCode::in_use, "snapshot " + snapshot_text(name, label) +
+                                        " is what these were cloned from: " +
+                                        joined_names(*clones) + "; remove these first"};
+}
+
 Result<void> remove_snapshot(const Context& context, std::string_view name,
                              std::string_view label) {
+    if (Result<void> possible = try_remove_snapshot(context, name, label); !possible) {
+        return possible;
+    }
     Result<Found> found = find(context, name, label);
     if (!found) return std::move(found).error();
     InstanceDocument& document = found->document;
-    const Result<std::vector<std::string>> clones =
-        clones_of(context, document, found->snapshot.layer);
-    if (!clones) return clones.error();
-    if (!clones->empty()) {
-        return Error{ErrorCode::in_use, "snapshot " + snapshot_text(name, label) +
-                                            " is what these were cloned from: " +
-                                            joined_names(*clones) + "; remove these first"};
-    }
     std::erase(document.snapshots, found->snapshot);
     return with_ballast(context, [&] { return replace_document(context, name, document); });
 }

@@ -19,10 +19,16 @@ Result<SnapshotInfo> make_snapshot(const Context& context, std::string_view name
                                    std::string_view label);
 Result<std::vector<SnapshotInfo>> list_snapshots(const Context& context, std::string_view name);
 Result<void> remove_snapshot(const Context& context, std::string_view name, std::string_view label);
+/// Store::try_remove_snapshot.
+Result<void> try_remove_snapshot(const Context& context, std::string_view name,
+                                 std::string_view label);
 Result<void> restore_snapshot(const Context& context, std::string_view name,
                               std::string_view label);
 Result<InstanceInfo> clone_snapshot(const Context& context, std::string_view name,
                                     std::string_view label, const CloneOptions& options);
+
+/// not_found, and how to find those that are there.
+Error no_snapshot(std::string_view name, std::string_view label);
 
 /// A snapshot's disk, open for reading.
 struct SnapshotDisk {
@@ -36,6 +42,10 @@ Result<SnapshotDisk> open_snapshot(const Context& context, std::string_view name
 /// `label` if that is not empty. `document` is what is on disk afterwards.
 Result<Uuid> seal_live(const Context& context, std::string_view name, InstanceDocument& document,
                        std::string_view label);
+
+/// Seals the file of the live layer, and says what it is then; the document still has to say so.
+Result<LayerEntry> seal_live_file(const Context& context, std::string_view name,
+                                  const InstanceDocument& document);
 
 /// Refused when the disk has as many layers as it may.
 Result<void> check_depth(std::string_view name, const TemplateRecord& record,

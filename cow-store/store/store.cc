@@ -9,17 +9,20 @@
 #include <cstdlib>
 #include <utility>
 
-#include "cow-store/base/check.h"
 #include "cow-store/file_posix.h"
+#include "cow-store/store/boot.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/changes.h"
 #include "cow-store/store/commit.h"
 #include "cow-store/store/documents.h"
 #include "cow-store/store/export.h"
 #include "cow-store/store/import.h"
 #include "cow-store/store/instances.h"
 #include "cow-store/store/layout.h"
+#include "cow-store/store/opened_store.h"
 #include "cow-store/store/opening.h"
 #include "cow-store/store/snapshots.h"
+#include "cow-store/store/space.h"
 #include "cow-store/store/templates.h"
 #include "cow-store/store/workplace.h"
 
@@ -124,18 +127,6 @@ void remove_empty_templates(const Context& context) {
 
 }  // namespace
 
-struct Store::State {
-    Context context;
-    Descriptor lock;
-    std::vector<std::string> cleaned_up;
-
-    /// Whatever changes more than an import does needs the store for itself.
-    const Context& exclusive() const {
-        CHECK(context.locking == Locking::exclusive);
-        return context;
-    }
-};
-
 Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Store::~Store() = default;
 
@@ -208,6 +199,10 @@ Result<TemplateInfo> Store::note_template(const TemplateRef& ref, std::string_vi
     return store::note_template(state_->exclusive(), ref, note);
 }
 
+Result<std::uint64_t> Store::try_remove_template(const TemplateRef& ref) const {
+    return store::try_remove_template(state_->context, ref);
+}
+
 Result<TemplateInfo> Store::tag_template(const TemplateRef& ref, std::string_view tag) {
     return store::tag_template(state_->exclusive(), ref, tag);
 }
@@ -222,7 +217,7 @@ Result<InstanceInfo> Store::clone(const CloneOptions& options) {
 
 Result<std::vector<InstanceInfo>> Store::instances() const {
     const Context& context = state_->context;
-    const Result<std::vector<std::string>> names = instance_names(context);
+    const Result<std::vector<std::string>> names = store::instance_names(context);
     if (!names) return names.error();
     std::vector<InstanceInfo> list;
     for (const std::string& name : *names) {
@@ -239,6 +234,10 @@ Result<std::vector<InstanceInfo>> Store::instances() const {
     return list;
 }
 
+Result<std::vector<std::string>> Store::instance_names() const {
+    return store::instance_names(state_->context);
+}
+
 Result<InstanceInfo> Store::find_instance(std::string_view name) const {
     const Result<InstanceDocument> document = load_instance(state_->context, name);
     if (!document) return document.error();
@@ -249,12 +248,24 @@ Result<void> Store::remove_instance(std::string_view name) {
     return store::remove_instance(state_->exclusive(), name);
 }
 
+Result<std::uint64_t> Store::try_remove_instance(std::string_view name) const {
+    return store::try_remove_instance(state_->context, name);
+}
+
 Result<void> Store::rename_instance(std::string_view from, std::string_view to) {
     return store::rename_instance(state_->exclusive(), from, to);
 }
 
 Result<void> Store::reset_instance(std::string_view name) {
     return store::reset_instance(state_->exclusive(), name);
+}
+
+Result<void> Store::set_boot_phase(std::string_view name, BootPhase phase) {
+    return store::set_boot_phase(state_->exclusive(), name, phase);
+}
+
+Result<void> Store::reset_for_boot(std::string_view name, BootPhase phase) {
+    return store::reset_for_boot(state_->exclusive(), name, phase);
 }
 
 Result<InstanceInfo> Store::resize_instance(std::string_view name, std::uint64_t size_bytes) {
@@ -273,6 +284,10 @@ Result<void> Store::remove_snapshot(std::string_view name, std::string_view labe
     return store::remove_snapshot(state_->exclusive(), name, label);
 }
 
+Result<void> Store::try_remove_snapshot(std::string_view name, std::string_view label) const {
+    return store::try_remove_snapshot(state_->context, name, label);
+}
+
 Result<void> Store::restore_snapshot(std::string_view name, std::string_view label) {
     return store::restore_snapshot(state_->exclusive(), name, label);
 }
@@ -280,6 +295,19 @@ Result<void> Store::restore_snapshot(std::string_view name, std::string_view lab
 Result<InstanceInfo> Store::clone_snapshot(std::string_view name, std::string_view label,
                                            const CloneOptions& options) {
     return store::clone_snapshot(state_->exclusive(), name, label, options);
+}
+
+Result<StoreSpace> Store::space() const {
+    return measure_store(state_->context);
+}
+
+Result<SpaceInfo> Store::space_of(std::string_view name) const {
+    return measure_instance(state_->context, name);
+}
+
+Result<Changes> Store::changes(std::string_view name, std::string_view label,
+                               std::string_view from) {
+    return find_changes(state_->context, name, label, from);
 }
 
 Result<std::unique_ptr<OpenedInstance>> Store::open_instance(std::string_view name) {

@@ -89,9 +89,16 @@ struct TemplateInfo {
     std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
 };
 
+/// Where an instance stands that goes back to its template at each boot. Means nothing for others.
+enum class BootPhase : std::uint8_t {
+    running,  ///< its machine may be running, or have run: what it wrote counts
+    armed,    ///< the same, but a boot script was asked for
+    fresh,    ///< is as its template for the boot under way; no system has logged in yet
+};
+
 struct InstanceInfo {
     std::string name;
-    std::string template_name;
+    std::string template_name;  ///< empty: it stands on none
     std::uint32_t template_version = 0;
     std::uint64_t size_bytes = 0;
     std::uint64_t allocated_bytes = 0;  ///< of its own, on the host
@@ -101,6 +108,7 @@ struct InstanceInfo {
     std::vector<IdentityItem> identity;
     std::vector<std::string> snapshots;  ///< labels, from the oldest to the newest
     std::string origin;                  ///< "web01@before" for the clone of a snapshot, else empty
+    BootPhase boot_phase = BootPhase::running;
     std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
 };
 
@@ -112,6 +120,36 @@ struct SnapshotInfo {
     std::uint64_t allocated_bytes = 0;  ///< of its own layer, on the host
     std::vector<std::string> clones;    ///< instances that were cloned from it
     bool verified = false;              ///< its own layer was hashed
+};
+
+/// Bytes on the host.
+struct SpaceInfo {
+    std::string name;                ///< "web01", "debian12@3"
+    std::uint64_t own_bytes = 0;     ///< nothing else stands on it, or it was made by this one
+    std::uint64_t shared_bytes = 0;  ///< what it reads that others made: template, layers of others
+    std::uint64_t freed_bytes = 0;   ///< what its removal gives back
+};
+struct StoreSpace {
+    std::vector<SpaceInfo> instances;  ///< without those whose document cannot be read
+    std::vector<SpaceInfo> templates;  ///< by version
+    std::uint64_t total_bytes = 0;     ///< of all of them, each file counted once
+    std::uint64_t free_bytes = 0;      ///< that may still be written
+};
+
+enum class RangeContent : std::uint8_t { data, zeros };
+struct ChangedRange {
+    std::uint64_t offset = 0;  ///< bytes
+    std::uint64_t length = 0;  ///< bytes
+    RangeContent content = RangeContent::data;
+
+    friend bool operator==(const ChangedRange&, const ChangedRange&) = default;
+};
+/// What may read otherwise than before. A range that was written with what was there is listed.
+struct Changes {
+    std::string from;                   ///< "debian12@3", "web01@before"
+    std::uint64_t size_bytes = 0;       ///< of the disk
+    std::uint64_t from_size_bytes = 0;  ///< of the disk then
+    std::vector<ChangedRange> ranges;   ///< in rising order, not overlapping
 };
 
 /// Called now and then with bytes done and bytes in all (0: unknown).
@@ -211,6 +249,9 @@ public:
     /// in_use while an instance is made on it, naming it. Version 0: all versions.
     Result<void> remove_template(const TemplateRef& ref);
 
+    /// Whether remove_template would be refused; else the bytes that it would give back.
+    Result<std::uint64_t> try_remove_template(const TemplateRef& ref) const;
+
     /// Makes the tag name this version, whatever it named before.
     Result<TemplateInfo> tag_template(const TemplateRef& ref, std::string_view tag);
     /// At most 1000 bytes of printable text in one line; empty: none any more.
@@ -222,11 +263,23 @@ public:
     Result<InstanceInfo> clone(const CloneOptions& options);
     /// As templates().
     Result<std::vector<InstanceInfo>> instances() const;
+    /// At the cost of one folder, however many there are.
+    Result<std::vector<std::string>> instance_names() const;
     Result<InstanceInfo> find_instance(std::string_view name) const;
     Result<void> remove_instance(std::string_view name);
+    /// Whether remove_instance would be refused, but for being in use; else the bytes that it would
+    /// give back.
+    Result<std::uint64_t> try_remove_instance(std::string_view name) const;
     Result<void> rename_instance(std::string_view from, std::string_view to);
     /// Back to the template, with the same identity, in constant time.
     Result<void> reset_instance(std::string_view name);
+
+    /// Durable when it returns; the instance may be in use.
+    Result<void> set_boot_phase(std::string_view name, BootPhase phase);
+    /// Back to the template with the same identity, and this phase, both at once or not at all.
+    /// What the instance held becomes its snapshot "last", in the place of the one before. in_use
+    /// as snapshot().
+    Result<void> reset_for_boot(std::string_view name, BootPhase phase);
 
     /// Grows the disk; refused when it would shrink. Who serves the instance opens it again.
     Result<InstanceInfo> resize_instance(std::string_view name, std::uint64_t size_bytes);
@@ -240,11 +293,19 @@ public:
     /// Forgets the name, and the content that nothing else needs; the instance may be in use.
     /// in_use, naming them, when instances were cloned from it.
     Result<void> remove_snapshot(std::string_view name, std::string_view label);
+    /// Whether remove_snapshot would be refused.
+    Result<void> try_remove_snapshot(std::string_view name, std::string_view label) const;
     /// What was written since is gone, if no other snapshot has it. The size stays.
     Result<void> restore_snapshot(std::string_view name, std::string_view label);
     /// options.source is not looked at. Needs the same space and time as the clone of a template.
     Result<InstanceInfo> clone_snapshot(std::string_view name, std::string_view label,
                                         const CloneOptions& options);
+
+    Result<StoreSpace> space() const;
+    Result<SpaceInfo> space_of(std::string_view name) const;
+    /// What differs between a snapshot (empty: what the instance holds now, which in_use refuses)
+    /// and another one (empty: the template). The maps say it; no data is read.
+    Result<Changes> changes(std::string_view name, std::string_view label, std::string_view from);
 
     /// Recovers the live layer and opens everything below it, for the data path. Waits (at most
     /// 5 s) for requests of a dead daemon that are still in the kernel.
@@ -263,6 +324,9 @@ public:
     const Context& context() const;
 
 private:
+    friend class Streams;  ///< streams.h: to and from other stores
+    friend class Reshape;  ///< reshape.h: another template below, or none
+
     struct State;
     explicit Store(std::unique_ptr<State> state);
     std::unique_ptr<State> state_;

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "cow-store/identity/disk_text.h"
 #include "cow-store/store/catalogue.h"
+#include "cow-store/store/space.h"
 #include "cow-store/store/workplace.h"
 
 namespace cowtgt::store {
@@ -40,6 +42,34 @@ Result<void> check_unused(const Usage& usage, std::string_view name,
     return Error{ErrorCode::in_use, "template " + std::string(name) +
                                         " may be in use by instances that cannot be read: " +
                                         users + "; restore or remove these first"};
+}
+
+/// What goes with a reference: one version, or all of them.
+struct Removal {
+    std::vector<std::uint32_t> versions;
+    std::filesystem::path path;
+    std::string what;
+};
+
+Result<Removal> plan_removal(const Context& context, const TemplateRef& ref) {
+    const Result<std::uint32_t> version = resolve(context, ref);
+    if (!version) return version.error();
+    const Result<std::vector<std::uint32_t>> all = versions_of(context, ref.name);
+    if (!all) return all.error();
+    const bool only_one = ref.version != 0 || !ref.tag.empty();
+    Removal removal;
+    removal.versions = only_one ? std::vector{*version} : *all;
+    const Result<Usage> usage = find_usage(context);
+    if (!usage) return usage.error();
+    if (Result<void> unused = check_unused(*usage, ref.name, removal.versions); !unused) {
+        return std::move(unused).error();
+    }
+    // With its last version a template goes as a whole, tags included, in one step.
+    const bool whole = removal.versions.size() == all->size();
+    removal.path =
+        whole ? context.layout.versions_of(ref.name) : context.layout.version(ref.name, *version);
+    removal.what = whole ? ref.name : template_text(ref.name, *version);
+    return removal;
 }
 
 }  // namespace
@@ -108,24 +138,21 @@ Result<TemplateInfo> note_template(const Context& context, const TemplateRef& re
     return find_template(context, {.name = ref.name, .version = *version, .tag = ""});
 }
 
-Result<void> remove_template(const Context& context, const TemplateRef& ref) {
-    const Result<std::uint32_t> version = resolve(context, ref);
-    if (!version) return version.error();
-    const Result<std::vector<std::uint32_t>> all = versions_of(context, ref.name);
-    if (!all) return all.error();
-    const bool only_one = ref.version != 0 || !ref.tag.empty();
-    const std::vector<std::uint32_t> doomed = only_one ? std::vector{*version} : *all;
-    const Result<Usage> usage = find_usage(context);
-    if (!usage) return usage.error();
-    if (Result<void> unused = check_unused(*usage, ref.name, doomed); !unused) return unused;
+Result<std::uint64_t> try_remove_template(const Context& context, const TemplateRef& ref) {
+    const Result<Removal> removal = plan_removal(context, ref);
+    if (!removal) return removal.error();
+    std::uint64_t bytes = 0;
+    for (const std::uint32_t version : removal->versions)
+        bytes += bytes_freed_with(context.layout.version(ref.name, version));
+    return bytes;
+}
 
-    // With its last version a template goes as a whole, tags included, in one step.
-    const bool whole = doomed.size() == all->size();
-    const std::filesystem::path path =
-        whole ? context.layout.versions_of(ref.name) : context.layout.version(ref.name, *version);
-    const std::string what = whole ? ref.name : template_text(ref.name, *version);
-    return with_ballast(context,
-                        [&] { return remove_object(context, Work::remove_template, what, path); });
+Result<void> remove_template(const Context& context, const TemplateRef& ref) {
+    const Result<Removal> removal = plan_removal(context, ref);
+    if (!removal) return removal.error();
+    return with_ballast(context, [&] {
+        return remove_object(context, Work::remove_template, removal->what, removal->path);
+    });
 }
 
 }  // namespace cowtgt::store

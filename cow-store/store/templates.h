@@ -20,5 +20,6 @@ Result<void> check_note(std::string_view note);
 Result<TemplateInfo> note_template(const Context& context, const TemplateRef& ref,
                                    std::string_view note);
 Result<void> remove_template(const Context& context, const TemplateRef& ref);
+Result<std::uint64_t> try_remove_template(const Context& context, const TemplateRef& ref);
 
 }  // namespace cowtgt::store

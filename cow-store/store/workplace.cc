@@ -36,6 +36,12 @@ constexpr std::array work_names = {
     WorkName{Work::restore, "restore", "dropped an interrupted restore of instance ",
              ", which keeps what it has"},
     WorkName{Work::commit, "commit", "removed a half-made version of template ", ""},
+    WorkName{Work::receive, "receive", "dropped an unfinished end of a stream for instance ",
+             ", which is still there to be finished"},
+    WorkName{Work::rebase, "rebase", "dropped an interrupted rebase of instance ",
+             ", which keeps what it has"},
+    WorkName{Work::remove_stream, "rm-stream",
+             "finished the removal of what had arrived of a stream for instance ", ""},
     WorkName{Work::remove_template, "rm-template", "finished the removal of template ", ""},
     WorkName{Work::remove_instance, "rm-instance", "finished the removal of instance ", ""},
     WorkName{Work::replace, "replace", "", ""},
@@ -67,7 +73,8 @@ std::string sentence_for(std::string_view entry) {
     return "removed " + std::string(entry) + ", which was left in the store's folder for work";
 }
 
-/// The folder, locked; nothing if somebody else has it, or has removed it in between.
+}  // namespace
+
 std::optional<Descriptor> lock_folder(const std::filesystem::path& path) {
     Result<Descriptor> folder = open_descriptor(path, O_RDONLY | O_DIRECTORY);
     if (!folder || ::flock(folder->get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
@@ -75,8 +82,6 @@ std::optional<Descriptor> lock_folder(const std::filesystem::path& path) {
     if (::fstat(folder->get(), &status) != 0 || status.st_nlink == 0) return std::nullopt;
     return std::move(*folder);
 }
-
-}  // namespace
 
 Result<Workplace> Workplace::make(const Context& context, Work work, std::string_view name) {
     // Whoever opens the store between the mkdir and the lock takes the folder for a left one.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,9 @@ enum class Work {
     snapshot,
     restore,
     commit,
+    receive,
+    rebase,
+    remove_stream,
     remove_template,
     remove_instance,
     replace,
@@ -51,6 +55,10 @@ private:
     std::filesystem::path path_;
     Descriptor lock_;  ///< not open: published, or moved from
 };
+
+/// The folder, locked until the descriptor is closed; nothing if somebody else has it, or has
+/// removed it in between.
+std::optional<Descriptor> lock_folder(const std::filesystem::path& path);
 
 /// Replaces a small file as a whole, durably.
 Result<void> replace_file(const Context& context, const std::filesystem::path& path,

@@ -126,6 +126,14 @@ Result<void> change_setting(Machine& machine, std::string_view name, std::string
         machine.from = std::move(*from);
         return {};
     }
+    if (name == "ephemeral") {
+        if (value != "yes" && value != "no") {
+            return Error{ErrorCode::usage,
+                         "ephemeral is no or yes, not '" + std::string(value) + "'"};
+        }
+        machine.ephemeral = value == "yes";
+        return {};
+    }
     const auto* row = std::find_if(settings.begin(), settings.end(),
                                    [&](const SettingRow& known) { return known.name == name; });
     if (row == settings.end()) {
@@ -156,7 +164,7 @@ std::string setting_names() {
         if (!names.empty()) names += ", ";
         names += row.name;
     }
-    return names + ", from";
+    return names + ", ephemeral, from";
 }
 
 }  // namespace cowtgt::config

@@ -32,6 +32,7 @@ struct Machine {
     std::string template_ref;        ///< "debian12@3", empty when the line does not say
     std::uint64_t size_bytes = 0;    ///< 0: as the template
     std::vector<AddressRange> from;  ///< addresses that may log in; empty: any
+    bool ephemeral = false;          ///< back to its template at each boot
     // What initiators see of the unit:
     std::uint32_t physical_block = 0;  ///< bytes; 0: as the disk has it
     bool removable = false;
@@ -41,12 +42,13 @@ struct Machine {
 };
 
 /// One setting by its name in machines.toml and in `cowtgt set`: physical-block=512|4096,
-/// removable=yes|no, read-only=yes|no, write-cache=on|off, from=RANGE,RANGE|any. A usage error for
-/// anything else.
+/// removable=yes|no, read-only=yes|no, write-cache=on|off, ephemeral=yes|no, from=RANGE,RANGE|any.
+/// A usage error for anything else.
 Result<void> change_setting(Machine& machine, std::string_view name, std::string_view value);
-/// The settings that are not as they are without being named: "read-only=yes", ...
+/// What initiators see that is not as it is without being named: "read-only=yes", ... without from
+/// and ephemeral.
 std::vector<std::string> setting_words(const Machine& machine);
-/// "physical-block, removable, read-only, write-cache, from"
+/// "physical-block, removable, read-only, write-cache, ephemeral, from"
 std::string setting_names();
 
 }  // namespace cowtgt::config

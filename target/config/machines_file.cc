@@ -13,7 +13,9 @@ namespace cowtgt::config {
 namespace {
 
 constexpr std::string_view what_a_line_is =
-    "write name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE] [SETTING=VALUE]\"";
+    "write name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE] [ephemeral] [SETTING=VALUE]\"";
+/// Is one of the words of a line, so a template of this name is written with its version.
+constexpr std::string_view ephemeral_word = "ephemeral";
 
 /// One word of a machine's value and where it begins in it.
 struct Word {
@@ -72,6 +74,11 @@ Result<void> read_word(const Word& word, std::span<const Word> before, Machine& 
             return Error{ErrorCode::failed, std::string(name) + "= is there twice"};
         }
         return change_setting(machine, name, word.text.substr(equals + 1));
+    }
+    if (word.text == ephemeral_word) {
+        if (machine.ephemeral) return Error{ErrorCode::failed, "ephemeral is there twice"};
+        machine.ephemeral = true;
+        return {};
     }
     if (looks_like_mac(word.text) && machine.template_ref.empty()) {
         if (machine.mac) return Error{ErrorCode::failed, "a machine has one MAC address"};
@@ -256,6 +263,7 @@ std::string machine_line(const Machine& machine) {
     if (!machine.template_ref.empty()) add(machine.template_ref);
     if (machine.size_bytes != 0) add("size=" + exact_size(machine.size_bytes));
     if (!machine.from.empty()) add("from=" + text_of_ranges(machine.from));
+    if (machine.ephemeral) add(std::string(ephemeral_word));
     for (const std::string& word : setting_words(machine)) {
         add(word);
     }

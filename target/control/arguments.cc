@@ -40,6 +40,13 @@ Result<std::optional<std::string>> optional_text_argument(const nlohmann::json& 
     return std::optional(found->get<std::string>());
 }
 
+Result<bool> flag_argument(const nlohmann::json& arguments, std::string_view key) {
+    const auto found = arguments.find(key);
+    if (found == arguments.end() || found->is_null()) return false;
+    if (!found->is_boolean()) return wrong_argument(key, "is not true or false");
+    return found->get<bool>();
+}
+
 Result<std::uint64_t> number_argument(const nlohmann::json& arguments, std::string_view key) {
     const auto found = arguments.find(key);
     if (found == arguments.end() || found->is_null()) return std::uint64_t{0};

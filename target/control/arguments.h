@@ -21,6 +21,8 @@ Result<std::string> text_argument(const nlohmann::json& arguments, std::string_v
 /// Absent or null: nothing.
 Result<std::optional<std::string>> optional_text_argument(const nlohmann::json& arguments,
                                                           std::string_view key);
+/// Absent or null: false.
+Result<bool> flag_argument(const nlohmann::json& arguments, std::string_view key);
 /// Absent: 0.
 Result<std::uint64_t> number_argument(const nlohmann::json& arguments, std::string_view key);
 

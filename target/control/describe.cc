@@ -84,6 +84,18 @@ json describe_sessions(const std::vector<SessionInfo>& sessions) {
     return list;
 }
 
+json boot_phase_name(store::BootPhase phase) {
+    switch (phase) {
+        case store::BootPhase::running:
+            return "running";
+        case store::BootPhase::armed:
+            return "armed";
+        case store::BootPhase::fresh:
+            return "fresh";
+    }
+    return nullptr;
+}
+
 std::optional<config::Endpoint> endpoint_of(const sockaddr* address) {
     config::Endpoint endpoint;
     std::array<char, INET6_ADDRSTRLEN> text{};
@@ -168,7 +180,9 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
         initiator = config::initiator_name(config.iqn_prefix, info.name);
     }
     return {{"name", info.name},
-            {"template", template_ref_text(info.template_name, info.template_version)},
+            {"template", info.template_name.empty()
+                             ? json()
+                             : json(template_ref_text(info.template_name, info.template_version))},
             {"target", config::target_name(config.iqn_prefix, info.name)},
             {"lun", 0},
             {"urls", portal_urls(config, info.name)},
@@ -184,6 +198,8 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"origin", info.origin},
             {"identity", describe_identity(info.identity, IdentityOf::instance)},
             {"from", describe_ranges(machine.from)},
+            {"ephemeral", machine.ephemeral},
+            {"boot_phase", machine.ephemeral ? boot_phase_name(info.boot_phase) : json()},
             {"sessions", describe_sessions(sessions)},
             {"damage", info.damage}};
 }

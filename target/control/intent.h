@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cow-store/base/result.h"
 
@@ -12,6 +13,9 @@
 /// It is written without a sync: it must survive the death of the process, and after a power loss
 /// the store's own promises hold without it (a machine may then lack its line).
 namespace cowtgt::control {
+
+/// In the store.
+inline constexpr std::string_view intent_file_name = "unfinished.json";
 
 struct Intent {
     enum class Kind { clone, remove, rename };

@@ -27,13 +27,6 @@ json describe_snapshot(const store::SnapshotInfo& info) {
             {"verified", info.verified}};
 }
 
-Result<bool> flag_argument(const json& arguments, const char* key) {
-    const auto found = arguments.find(key);
-    if (found == arguments.end() || found->is_null()) return false;
-    if (found->is_boolean()) return found->get<bool>();
-    return Error{ErrorCode::usage, std::string("argument '") + key + "' is not true or false"};
-}
-
 /// One snapshot, and whether it is only to be said what would happen.
 struct SnapshotChange {
     std::string name;
@@ -110,19 +103,21 @@ Result<json> Operations::snapshot_list(const json& arguments) {
 Result<json> Operations::snapshot_remove(const json& arguments) {
     const auto change = snapshot_change(store_, arguments);
     if (!change) return change.error();
-    if (!change->dry_run) {
-        // The layers that are being read stay open; nobody has to wait.
-        if (auto done = store_.remove_snapshot(change->name, change->label); !done) {
-            return done.error();
-        }
-    }
+    // The layers that are being read stay open; nobody has to wait.
+    const Result<void> done = change->dry_run
+                                  ? store_.try_remove_snapshot(change->name, change->label)
+                                  : store_.remove_snapshot(change->name, change->label);
+    if (!done) return done.error();
     return answer("removed", *change);
 }
 
 Result<json> Operations::snapshot_restore(const json& arguments) {
     const auto change = snapshot_change(store_, arguments);
     if (!change) return change.error();
-    if (change->dry_run) return answer("restored", *change);
+    if (change->dry_run) {
+        if (auto possible = try_stop(change->name); !possible) return possible.error();
+        return answer("restored", *change);
+    }
     if (auto stopped = stop_for_change(change->name); !stopped) return stopped.error();
     const Result<void> done = store_.restore_snapshot(change->name, change->label);
     const Result<void> served = serve(change->name, "restored");

@@ -22,8 +22,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::string_view intent_file_name = "unfinished.json";
-
 Error with_prefix(std::string prefix, Error error) {
     error.message.insert(0, prefix);
     return error;
@@ -59,6 +57,12 @@ Result<store::TemplateRef> only_template_argument(const json& arguments) {
     auto text = text_argument(arguments, "template");
     if (!text) return text.error();
     return store::parse_template_ref(*text);
+}
+
+/// What the line of a machine says; nothing when it stands on no template.
+std::string template_ref_of(const store::InstanceInfo& info) {
+    if (info.template_name.empty()) return "";
+    return template_ref_text(info.template_name, info.template_version);
 }
 
 }  // namespace
@@ -121,6 +125,10 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"snapshot rm", &Operations::snapshot_remove},
     {"snapshot restore", &Operations::snapshot_restore},
     {"resize", &Operations::resize},
+    {"du", &Operations::space},
+    {"diff", &Operations::changes},
+    {"receive", &Operations::receive},
+    {"rebase", &Operations::rebase},
     {"commit", &Operations::commit},
     {"template tag", &Operations::template_tag},
     {"template note", &Operations::template_note},
@@ -153,8 +161,7 @@ std::vector<std::string> Operations::recover() {
         auto line = config::parse_machines(intent->line, "unfinished clone");
         if (line && line->contains(intent->name)) {
             config::Machine machine = line->find(intent->name)->second;
-            machine.template_ref =
-                template_ref_text(instance->template_name, instance->template_version);
+            machine.template_ref = template_ref_of(*instance);
             edited = machines_.put(machine);
             mended.push_back("finished the clone of " + intent->name + ", which was interrupted");
         }
@@ -184,8 +191,10 @@ std::vector<Error> Operations::bring_all_online() {
         return problems;
     }
     for (const store::InstanceInfo& info : *instances) {
-        if (auto online = bring_online(info.name); !online)
-            problems.push_back(with_prefix(info.name + ": ", online.error()));
+        const config::Machine machine = machines_.find(info.name);
+        Result<void> online = settle_boot_phase(machine, info);
+        if (online) online = put_online(machine);
+        if (!online) problems.push_back(with_prefix(info.name + ": ", online.error()));
     }
     return problems;
 }
@@ -224,7 +233,7 @@ Result<CheckJob> Operations::begin_check(const json& arguments) {
 Result<json> Operations::clone(const json& arguments) {
     auto known =
         only_arguments(arguments, {"template", "name", "mac", "size", "identity", "identity_seed",
-                                   "labels", "uuids", "grow", "rewrite_references"});
+                                   "labels", "uuids", "grow", "rewrite_references", "ephemeral"});
     if (!known) return known.error();
     auto source_text = text_argument(arguments, "template");
     if (!source_text) return source_text.error();
@@ -237,6 +246,8 @@ Result<json> Operations::clone(const json& arguments) {
     if (!size) return size.error();
     auto mac = mac_argument(arguments);
     if (!mac) return mac.error();
+    auto ephemeral = flag_argument(arguments, "ephemeral");
+    if (!ephemeral) return ephemeral.error();
     store::CloneOptions options;
     if (auto taken = take_identity_arguments(arguments, options); !taken) return taken.error();
 
@@ -245,6 +256,7 @@ Result<json> Operations::clone(const json& arguments) {
     config::Machine machine = machines_.find(*name);
     if (*mac) machine.mac = *mac;
     if (*size != 0) machine.size_bytes = *size;
+    machine.ephemeral = machine.ephemeral || *ephemeral;
     if (machine.mac) {
         const std::string_view owner = machines_.owner_of(*machine.mac);
         if (!owner.empty() && owner != *name) {
@@ -280,7 +292,7 @@ Result<store::InstanceInfo> Operations::make_instance(const store::CloneOptions&
         intent.clear();
         return info;
     }
-    machine.template_ref = template_ref_text(info->template_name, info->template_version);
+    machine.template_ref = template_ref_of(*info);
     if (auto put = machines_.put(machine); !put) {
         if (auto undone = store_.remove_instance(options.name); undone) intent.clear();
         return put.error();
@@ -309,13 +321,26 @@ Result<json> Operations::show(const json& arguments) {
     return describe(*info);
 }
 
-Result<void> Operations::stop_for_change(std::string_view name) {
+Result<void> Operations::check_not_busy(std::string_view name) const {
     if (auto found = store_.find_instance(name); !found) return found.error();
-    if (busy_->has(name)) {
-        return Error{ErrorCode::in_use, "'" + std::string(name) +
-                                            "' is being exported; wait for "
-                                            "the end of the export"};
-    }
+    if (!busy_->has(name)) return {};
+    return Error{ErrorCode::in_use, "'" + std::string(name) +
+                                        "' is being exported; wait for "
+                                        "the end of the export"};
+}
+
+Result<void> Operations::try_stop(std::string_view name) const {
+    if (auto free = check_not_busy(name); !free) return free;
+    const std::vector<SessionInfo> sessions = live_.sessions(name);
+    if (sessions.empty()) return {};
+    return Error{ErrorCode::in_use, std::string(name) +
+                                        " is in use: " + sessions.front().initiator_name +
+                                        " is logged in from " + sessions.front().initiator_address +
+                                        "; shut the machine down first"};
+}
+
+Result<void> Operations::stop_for_change(std::string_view name) {
+    if (auto free = check_not_busy(name); !free) return free;
     // With an error in machines.toml its line could not be edited afterwards.
     if (auto current = machines_.reload(); !current) return current.error();
     if (auto stopped = live_.take_offline(name); !stopped) return stopped;
@@ -327,7 +352,20 @@ Result<void> Operations::stop_for_change(std::string_view name) {
 
 Result<void> Operations::bring_online(std::string_view name) {
     const config::Machine machine = machines_.find(name);
-    auto online = live_.bring_online(name, machine);
+    if (const auto info = store_.find_instance(name)) {
+        if (auto settled = settle_boot_phase(machine, *info); !settled) return settled;
+    }
+    return put_online(machine);
+}
+
+Result<void> Operations::settle_boot_phase(const config::Machine& machine,
+                                           const store::InstanceInfo& info) {
+    if (machine.ephemeral || info.boot_phase == store::BootPhase::running) return {};
+    return store_.set_boot_phase(info.name, store::BootPhase::running);
+}
+
+Result<void> Operations::put_online(const config::Machine& machine) {
+    auto online = live_.bring_online(machine.name, machine);
     if (online) applied_.insert_or_assign(machine.name, machine);
     return online;
 }
@@ -338,25 +376,6 @@ Result<void> Operations::serve(std::string_view name, std::string_view what_was_
     return with_prefix("'" + std::string(name) + "' was " + std::string(what_was_done) +
                            ", but cannot be served: ",
                        online.error());
-}
-
-Result<json> Operations::remove(const json& arguments) {
-    auto name = only_name_argument(arguments);
-    if (!name) return name.error();
-    if (auto stopped = stop_for_change(*name); !stopped) return stopped.error();
-    const IntentFile intent(config_.store / intent_file_name);
-    Result<void> done = intent.write({Intent::Kind::remove, *name, "", ""});
-    if (done) done = store_.remove_instance(*name);
-    if (!done) {
-        // Whatever keeps it from being served again is less news than why it is still there.
-        if (store_.find_instance(*name)) (void)serve(*name, "kept");
-        intent.clear();
-        return done.error();
-    }
-    if (auto edited = machines_.remove(*name); !edited) return edited.error();
-    if (auto edited = forget_secret(*name); !edited) return edited.error();
-    intent.clear();
-    return json{{"removed", *name}};
 }
 
 Result<json> Operations::rename(const json& arguments) {
@@ -386,19 +405,6 @@ Result<json> Operations::rename(const json& arguments) {
     intent.clear();
     if (auto served = serve(*to, "renamed"); !served) return served.error();
     auto info = store_.find_instance(*to);
-    if (!info) return info.error();
-    return describe(*info);
-}
-
-Result<json> Operations::reset(const json& arguments) {
-    auto name = only_name_argument(arguments);
-    if (!name) return name.error();
-    if (auto stopped = stop_for_change(*name); !stopped) return stopped.error();
-    const Result<void> done = store_.reset_instance(*name);
-    const Result<void> served = serve(*name, "reset");
-    if (!done) return done.error();
-    if (!served) return served.error();
-    auto info = store_.find_instance(*name);
     if (!info) return info.error();
     return describe(*info);
 }
@@ -452,29 +458,6 @@ Result<json> Operations::template_show(const json& arguments) {
     auto info = store_.find_template(*ref);
     if (!info) return info.error();
     return describe_template(*info);
-}
-
-Result<json> Operations::template_remove(const json& arguments) {
-    auto ref = only_template_argument(arguments);
-    if (!ref) return ref.error();
-    // Without a version or a tag all versions go, so all are named in the answer.
-    auto templates = store_.templates();
-    if (!templates) return templates.error();
-    const bool all = ref->version == 0 && ref->tag.empty();
-    if (!all) {
-        auto one = store_.find_template(*ref);
-        if (!one) return one.error();
-        ref->version = one->version;
-        ref->tag.clear();
-    }
-    json removed = json::array();
-    for (const store::TemplateInfo& info : *templates) {
-        if (info.name == ref->name && (all || info.version == ref->version)) {
-            removed.push_back(template_ref_text(info.name, info.version));
-        }
-    }
-    if (auto done = store_.remove_template(*ref); !done) return done.error();
-    return json{{"removed", std::move(removed)}};
 }
 
 Result<json> Operations::status(const json& arguments) {

@@ -28,11 +28,15 @@
 ///   [] is any],
 ///             chap (user that must authenticate; null: nobody), mac (null),
 ///             size_bytes, allocated_bytes, block_size, uuid, created_at, damage,
-///             settings [NAME=VALUE, where not as usual],
+///             settings [NAME=VALUE, where not as usual], ephemeral,
+///             boot_phase (running|armed|fresh; null: not ephemeral),
 ///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}], snapshots [label], origin
 ///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name],
 ///             verified (false: its content is not hashed yet)
+///   space:    name, own_bytes, shared_bytes, total_bytes, freed_bytes
+///   changes:  name, from, size_bytes, from_size_bytes, data_bytes, zero_bytes,
+///             ranges [{offset, length, content: data|zeros}]
 namespace cowtgt::control {
 
 /// An export that has begun: as long as this exists its instance cannot be removed, renamed or
@@ -79,8 +83,10 @@ public:
 
     /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset", "set",
     /// "template ls", "template show", "template rm", "template tag", "template note",
-    /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status".
-    /// Arguments are an object of strings and numbers; usage for an unknown command or argument.
+    /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "du",
+    /// "diff", "receive", "rebase", "status". With dry_run a command that destroys says what would
+    /// happen, or why not. Arguments are an object of strings and numbers; usage for an unknown
+    /// command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
 
     /// not_found when there is no such instance.
@@ -110,6 +116,10 @@ private:
     Result<nlohmann::json> resize(const nlohmann::json& arguments);
     Result<nlohmann::json> commit(const nlohmann::json& arguments);
     Result<nlohmann::json> template_note(const nlohmann::json& arguments);
+    Result<nlohmann::json> space(const nlohmann::json& arguments);
+    Result<nlohmann::json> rebase(const nlohmann::json& arguments);
+    Result<nlohmann::json> receive(const nlohmann::json& arguments);
+    Result<nlohmann::json> changes(const nlohmann::json& arguments);
     Result<nlohmann::json> template_tag(const nlohmann::json& arguments);
     Result<nlohmann::json> template_list(const nlohmann::json& arguments);
     Result<nlohmann::json> template_show(const nlohmann::json& arguments);
@@ -127,8 +137,15 @@ private:
     Result<void> copy_secret(std::string_view from, std::string_view to);
     Result<void> forget_secret(std::string_view name);
 
+    /// not_found; in_use while it is being exported.
+    Result<void> check_not_busy(std::string_view name) const;
+    /// Whether stop_for_change would be refused.
+    Result<void> try_stop(std::string_view name) const;
     Result<void> stop_for_change(std::string_view name);
     Result<void> bring_online(std::string_view name);
+    Result<void> put_online(const config::Machine& machine);
+    /// What an instance wrote while it was not ephemeral counts when it becomes so.
+    Result<void> settle_boot_phase(const config::Machine& machine, const store::InstanceInfo& info);
     /// bring_online, with an error that also says what did succeed before.
     Result<void> serve(std::string_view name, std::string_view what_was_done);
     nlohmann::json describe(const store::InstanceInfo& info) const;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "cow-store/file_posix.h"
+#include "target/control/qcow2_output.h"
 
 namespace cowtgt::control {
 
@@ -33,6 +34,15 @@ const std::array<std::byte, zero_bytes>& zeros() {
 constexpr const char* output_name = "the export";
 
 }  // namespace
+
+std::unique_ptr<DiskOutput> make_output(ExportFormat format, int descriptor,
+                                        std::uint64_t size_bytes,
+                                        std::function<bool()> is_cancelled) {
+    if (format == ExportFormat::qcow2) {
+        return std::make_unique<Qcow2Output>(descriptor, size_bytes, std::move(is_cancelled));
+    }
+    return std::make_unique<ExportOutput>(descriptor, size_bytes, std::move(is_cancelled));
+}
 
 ExportOutput::ExportOutput(int descriptor, std::uint64_t size_bytes,
                            std::function<bool()> is_cancelled)

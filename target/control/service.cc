@@ -25,11 +25,11 @@ struct RunningJob {
     std::thread thread;
 };
 
-Result<json> write_export(ExportJob& job, int descriptor, ControlReply& reply,
+Result<json> write_export(ExportJob& job, ExportFormat format, int descriptor, ControlReply& reply,
                           const std::atomic<bool>& stopping) {
-    ExportOutput output(descriptor, job.size_bytes(),
-                        [&] { return reply.is_cancelled() || stopping.load(); });
-    if (auto begun = output.begin(); !begun) return begun.error();
+    const auto output = make_output(format, descriptor, job.size_bytes(),
+                                    [&] { return reply.is_cancelled() || stopping.load(); });
+    if (auto begun = output->begin(); !begun) return begun.error();
     auto last = std::chrono::steady_clock::now();
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
         const auto now = std::chrono::steady_clock::now();
@@ -38,10 +38,10 @@ Result<json> write_export(ExportJob& job, int descriptor, ControlReply& reply,
         reply.progress(done, total);
     };
     const auto sink = [&output](std::uint64_t offset, Bytes bytes) {
-        return output.write(offset, bytes);
+        return output->write(offset, bytes);
     };
     if (auto read = job.run(sink, progress); !read) return read.error();
-    if (auto ended = output.end(); !ended) return ended.error();
+    if (auto ended = output->end(); !ended) return ended.error();
     return json{{"size_bytes", job.size_bytes()}};
 }
 
@@ -106,9 +106,18 @@ struct ControlService::State {
     }
 
     Result<void> begin_export(ControlRequest& request, const std::shared_ptr<ControlReply>& reply) {
-        if (auto known = only_arguments(*request.arguments, {"name"}); !known) return known;
+        if (auto known = only_arguments(*request.arguments, {"name", "format"}); !known) {
+            return known;
+        }
         auto name = text_argument(*request.arguments, "name");
         if (!name) return name.error();
+        auto word = optional_text_argument(*request.arguments, "format");
+        if (!word) return word.error();
+        const bool is_qcow2 = *word && **word == "qcow2";
+        if (*word && !is_qcow2 && **word != "raw") {
+            return Error{ErrorCode::usage, "the format of an export is raw or qcow2"};
+        }
+        const auto format = is_qcow2 ? ExportFormat::qcow2 : ExportFormat::raw;
         if (!request.descriptor.is_open()) {
             return Error{ErrorCode::usage, "an export needs a descriptor to write to"};
         }
@@ -117,9 +126,9 @@ struct ControlService::State {
         auto place = new_job();
         if (!place) return place.error();
         RunningJob& running = **place;
-        running.thread = std::thread([this, &running, reply = reply, job = std::move(*job),
+        running.thread = std::thread([this, &running, format, reply = reply, job = std::move(*job),
                                       descriptor = std::move(request.descriptor)]() mutable {
-            Result<json> result = write_export(job, descriptor.get(), *reply, stopping);
+            Result<json> result = write_export(job, format, descriptor.get(), *reply, stopping);
             descriptor = Descriptor();  // the reader sees the end before it hears the answer
             {
                 // The instance is free again before anybody hears that the export is over.

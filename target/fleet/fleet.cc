@@ -18,7 +18,6 @@
 #include "target/config/endpoint.h"
 #include "target/config/names.h"
 #include "target/config/text_file.h"
-#include "target/net/chap_digest.h"
 
 namespace cowtgt::fleet {
 
@@ -178,6 +177,7 @@ Result<void> Fleet::start_rings(std::uint32_t count) {
         auto ring = net::RingWorker::start(options, *this);
         if (!ring) return ring.error();
         rings_.push_back(std::move(ring).value());
+        open_count_.push_back(0);
     }
     return {};
 }
@@ -201,65 +201,33 @@ Result<void> Fleet::listen() {
 }
 
 Result<void> Fleet::take_in(const config::Machines& machines) {
-    auto instances = store_.instances();
-    if (!instances) return instances.error();
-    for (const store::InstanceInfo& info : *instances) {
-        Entry& entry = entries_[info.name];
-        const auto line = machines.find(info.name);
+    const auto names = store_.instance_names();
+    if (!names) return names.error();
+    for (const std::string& name : *names) {
+        Entry& entry = entries_[name];
+        const auto line = machines.find(name);
         if (line != machines.end()) {
             entry.machine = line->second;
         } else {
             entry.machine = {};
-            entry.machine.name = info.name;
+            entry.machine.name = name;
         }
     }
-    publish_catalogue();
+    publish_all();
     return {};
-}
-
-void Fleet::set_secrets(const config::Secrets& secrets) {
-    secrets_ = secrets;
-    publish_catalogue();
-}
-
-std::optional<iscsi::LoginDecision::Chap> Fleet::chap_of(std::string_view name) const {
-    const auto found = secrets_.find(name);
-    if (found == secrets_.end()) return std::nullopt;
-    const config::ChapSecrets& secrets = found->second;
-    return iscsi::LoginDecision::Chap{secrets.user, secrets.secret, secrets.mutual_user,
-                                      secrets.mutual_secret, &net::openssl_chap_digest()};
-}
-
-void Fleet::publish_catalogue() {
-    std::vector<node::CatalogueEntry> entries;
-    for (const auto& [instance, entry] : entries_) {
-        node::CatalogueEntry line;
-        line.instance = instance;
-        line.target_name = config::target_name(config_.iqn_prefix, instance);
-        if (entry.machine.mac) {
-            line.mac_alias = config::mac_alias(config_.iqn_prefix, *entry.machine.mac);
-            line.admitted_initiator = config::initiator_name(config_.iqn_prefix, instance);
-        }
-        line.admitted_addresses = entry.machine.from;
-        line.chap = chap_of(instance);
-        entries.push_back(std::move(line));
-    }
-    const auto catalogue = std::make_shared<const node::Catalogue>(
-        std::move(entries), chap_of(config::discovery_entry));
-    for (const auto& ring : rings_) {
-        ring->post([worker = ring.get(), catalogue] { worker->set_catalogue(catalogue); });
-    }
 }
 
 // ---- opening and closing
 
 net::RingWorker& Fleet::least_loaded_ring() {
-    std::vector<std::size_t> open_count(rings_.size());
-    for (const auto& [instance, entry] : entries_) {
-        if (entry.ring != nullptr) ++open_count[entry.ring->index()];
-    }
-    const auto least = std::min_element(open_count.begin(), open_count.end());
-    return *rings_[static_cast<std::size_t>(least - open_count.begin())];
+    const auto least = std::min_element(open_count_.begin(), open_count_.end());
+    return *rings_[static_cast<std::size_t>(least - open_count_.begin())];
+}
+
+void Fleet::set_ring(Entry& entry, net::RingWorker* ring) {
+    if (entry.ring != nullptr) --open_count_[entry.ring->index()];
+    if (ring != nullptr) ++open_count_[ring->index()];
+    entry.ring = ring;
 }
 
 scsi::LogicalUnitConfig Fleet::logical_unit_of(const std::string& instance, const Entry& entry,
@@ -345,7 +313,7 @@ Result<void> Fleet::open(const std::string& instance, Entry& entry) {
         std::move(target),
         std::move(*volume),
     });
-    entry.ring = &ring;
+    set_ring(entry, &ring);
     ring.post([&ring, moving] { ring.serve(std::move(*moving)); });
     return {};
 }
@@ -387,7 +355,7 @@ Result<void> Fleet::resume(const std::string& instance, Entry& entry) {
             ring->abandon_target(instance, [&](BlockOutcome) { promise.set_value(); });
         });
         ended.get();
-        entry.ring = nullptr;
+        set_ring(entry, nullptr);
         spdlog::error("cannot go on instance={} reason=\"{}\"", instance, volume.error().message);
         return volume.error();
     }
@@ -404,7 +372,7 @@ BlockOutcome Fleet::close(const std::string& instance, Entry& entry) {
         ring->close_target(instance, [&](BlockOutcome outcome) { promise.set_value(outcome); });
     });
     const BlockOutcome outcome = closed.get();
-    entry.ring = nullptr;
+    set_ring(entry, nullptr);
     if (outcome.status != BlockStatus::good) {
         spdlog::error("closing failed instance={} errno={}", instance, outcome.os_errno);
     }
@@ -496,7 +464,7 @@ void Fleet::shut_down() {
                 closed->set_value();
             });
         });
-        entry.ring = nullptr;
+        set_ring(entry, nullptr);
     }
     for (std::future<void>& closed : closing) {
         closed.wait();
@@ -540,7 +508,7 @@ Result<void> Fleet::take_offline(std::string_view name) {
     }
     const BlockOutcome outcome = close(found->first, found->second);
     entries_.erase(found);
-    publish_catalogue();
+    publish_removal(std::string(name));
     if (outcome.status != BlockStatus::good) {
         return system_error("cannot close " + std::string(name), outcome.os_errno);
     }
@@ -558,7 +526,7 @@ Result<void> Fleet::bring_online(std::string_view name, const config::Machine& m
             [ring = entry.ring, instance = at->first,
              unit = logical_unit_of(at->first, entry, {})] { ring->reconfigure(instance, unit); });
     }
-    publish_catalogue();
+    publish(at->first, entry);
     return {};
 }
 

@@ -13,6 +13,7 @@
 #include "target/config/machine.h"
 #include "target/config/machines_file.h"
 #include "target/control/live_instances.h"
+#include "target/fleet/boot_cycle.h"
 #include "target/fleet/caretaker.h"
 #include "target/fleet/state_keeper.h"
 #include "target/net/ring_worker.h"
@@ -43,6 +44,9 @@ public:
     /// Makes the instances of the store known, with their lines in machines.toml; for start-up and
     /// reload.
     Result<void> take_in(const config::Machines& machines);
+    /// A boot script for this instance is about to be answered: if it is ephemeral, the next first
+    /// login is a boot. Durable when it returns, so the answer waits for it.
+    Result<void> boot_script_asked(std::string_view name);
     /// No more logins, initiators are asked to log out, sessions end, volumes are flushed and
     /// closed, rings stop.
     void shut_down();
@@ -61,6 +65,8 @@ public:
 
     void target_wanted(net::RingWorker& ring, net::ConnectionId connection,
                        const std::string& instance) override;
+    void boot_login(net::RingWorker& ring, net::ConnectionId connection,
+                    const std::string& instance, net::LoginKind kind) override;
     void target_unused(net::RingWorker& ring, const std::string& instance) override;
 
 private:
@@ -77,13 +83,22 @@ private:
     BlockOutcome close(const std::string& instance, Entry& entry);
     void drain();
     net::RingWorker& least_loaded_ring();
+    void set_ring(Entry& entry, net::RingWorker* ring);
     scsi::LogicalUnitConfig logical_unit_of(const std::string& instance, const Entry& entry,
                                             const Geometry& geometry) const;
     /// Lets the unit's state survive a restart, and takes in what did.
     void keep_state(const std::string& instance, net::RingWorker& ring,
                     node::Target::Config& target);
     std::vector<node::SessionFacts> facts(const std::string& instance, const Entry& entry) const;
-    void publish_catalogue();
+    /// Does what the rules of boot_cycle.h say. `ring` and `connection`: who logs in.
+    Result<void> follow_boot(net::RingWorker& ring, net::ConnectionId connection,
+                             const std::string& instance, BootEvent event);
+    std::shared_ptr<const node::CatalogueEntry> catalogue_entry(const std::string& instance,
+                                                                const Entry& entry) const;
+    /// Tells the rings about one instance: what others are there does not matter for the cost.
+    void publish(const std::string& instance, const Entry& entry);
+    void publish_removal(const std::string& instance);
+    void publish_all();
     std::optional<iscsi::LoginDecision::Chap> chap_of(std::string_view name) const;
     /// Runs on the control thread and waits for the result; not for the control thread itself.
     template <typename Function>
@@ -96,6 +111,7 @@ private:
     std::unique_ptr<Caretaker> caretaker_;  ///< from admit_logins() to shut_down()
     std::unique_ptr<StateKeeper> keeper_;   ///< ends before the rings, to which it posts
     std::map<std::string, Entry, std::less<>> entries_;
+    std::vector<std::size_t> open_count_;  ///< open instances, by ring
     config::Secrets secrets_;
     bool shutting_down_ = false;
 };

@@ -24,6 +24,11 @@ bool is_ipxe(const iscsi::Isid& isid) {
     return isid[0] == 0x40 && isid[1] == 0x00 && isid[2] == 0x27 && isid[3] == 0x23;
 }
 
+LoginKind kind_of(const iscsi::LoginRequestInfo& info) {
+    if (is_ipxe(info.isid)) return LoginKind::firmware;
+    return info.cmd_sn == 0 ? LoginKind::first : LoginKind::continued;
+}
+
 void random_bytes(MutableBytes into) {
     while (!into.empty()) {
         const ssize_t got = getrandom(into.data(), into.size(), 0);
@@ -299,6 +304,27 @@ void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequ
         connection_.finish_login(iscsi::LoginStatus::success, 1);
         return;
     }
+    const node::CatalogueEntry* entry = worker_->catalogue().of_instance(instance_);
+    if (entry == nullptr || !entry->ephemeral) {
+        join_session(info);
+        return;
+    }
+    awaiting_target_ = true;
+    worker_->broker().boot_login(*worker_, id_, instance_, kind_of(info));
+}
+
+void ConnectionDriver::settle_login(iscsi::LoginStatus status, std::string reason) {
+    awaiting_target_ = false;
+    if (dropped_) return;
+    if (status == iscsi::LoginStatus::success) {
+        join_session(connection_.login_info());
+    } else {
+        refuse_session(status, std::move(reason));
+    }
+    wake();
+}
+
+void ConnectionDriver::join_session(const iscsi::LoginRequestInfo& info) {
     node::Target* target = worker_->find_target(instance_);
     if (target == nullptr) {
         refuse_session(iscsi::LoginStatus::service_unavailable, target_closing);

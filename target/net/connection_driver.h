@@ -41,6 +41,8 @@ public:
     void target_ready(const std::string& instance);
     /// The reason is for the log.
     void refuse(iscsi::LoginStatus status, std::string reason);
+    /// What session_wanted waited for is done, or has failed.
+    void settle_login(iscsi::LoginStatus status, std::string reason);
 
     /// Asks the initiator of a normal session to log out within that time (RFC 7143 section 11.9,
     /// event 1). Not iPXE, which takes no such message.
@@ -80,6 +82,7 @@ private:
     void received(const ring::Completion::Outcome& outcome);
     void start_send();
     void was_sent(const ring::Completion::Outcome& outcome);
+    void join_session(const iscsi::LoginRequestInfo& info);
     void finish_attach();
     /// Whether this ring has no room for one more; tells the initiator.
     bool is_one_too_many();

@@ -118,9 +118,7 @@ struct RingWorker::Listener {
 };
 
 RingWorker::RingWorker(const Options& options, LoginBroker& broker)
-    : options_(options),
-      broker_(broker),
-      catalogue_(std::make_shared<node::Catalogue>(std::vector<node::CatalogueEntry>{})) {}
+    : options_(options), broker_(broker) {}
 
 Result<std::unique_ptr<RingWorker>> RingWorker::start(const Options& options, LoginBroker& broker) {
     std::unique_ptr<RingWorker> worker(new RingWorker(options, broker));
@@ -287,8 +285,11 @@ void RingWorker::refuse_login(ConnectionId connection, iscsi::LoginStatus status
     }
 }
 
-void RingWorker::set_catalogue(std::shared_ptr<const node::Catalogue> catalogue) {
-    catalogue_ = std::move(catalogue);
+void RingWorker::settle_login(ConnectionId connection, iscsi::LoginStatus status,
+                              std::string reason) {
+    if (ConnectionDriver* driver = find(connection); driver != nullptr) {
+        driver->settle_login(status, std::move(reason));
+    }
 }
 
 // ---- targets
@@ -333,6 +334,22 @@ void RingWorker::end_sessions(Served& served) {
     for (const auto& [id, driver] : connections_) {
         if (driver->instance() == served.instance) driver->drop("the target goes offline");
     }
+}
+
+void RingWorker::end_other_sessions(const std::string& instance, ConnectionId but,
+                                    std::function<void()> ended) {
+    const auto found = targets_.find(instance);
+    for (const auto& [id, driver] : connections_) {
+        if (driver->instance() == instance && id != but) driver->drop("its machine boots anew");
+    }
+    if (found == targets_.end() || found->second->closing || found->second->target.is_at_rest()) {
+        ended();
+        return;
+    }
+    // Their sockets are still closing.
+    post([this, instance, but, ended = std::move(ended)] {
+        end_other_sessions(instance, but, ended);
+    });
 }
 
 void RingWorker::close_target(const std::string& instance,

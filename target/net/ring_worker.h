@@ -27,6 +27,13 @@ class RingWorker;
 /// Names one connection of one ring while it may be gone already.
 using ConnectionId = std::uint64_t;
 
+/// What a login says about its machine.
+enum class LoginKind : std::uint8_t {
+    firmware,   ///< iPXE, by its ISID
+    first,      ///< another one, whose commands begin with number 0
+    continued,  ///< another one, whose commands go on from where they were
+};
+
 /// Opens targets for logins. Called on ring threads; must not wait. The answer comes as
 /// RingWorker::hand_over or refuse_login, posted to the asking ring.
 class LoginBroker {
@@ -34,6 +41,10 @@ public:
     virtual ~LoginBroker() = default;
     virtual void target_wanted(RingWorker& ring, ConnectionId connection,
                                const std::string& instance) = 0;
+    /// Somebody who has proven who it is logs in to an ephemeral instance, which is served by this
+    /// ring. The answer comes as RingWorker::settle_login.
+    virtual void boot_login(RingWorker& ring, ConnectionId connection, const std::string& instance,
+                            LoginKind kind) = 0;
     /// Nobody has used this target of this ring for a while.
     virtual void target_unused(RingWorker& ring, const std::string& instance) = 0;
 };
@@ -100,7 +111,7 @@ public:
     /// Accepts on a listening socket, which it owns from now on.
     void listen(int socket);
     void stop_listening();
-    void set_catalogue(std::shared_ptr<const node::Catalogue> catalogue);
+    node::Catalogue& catalogue() { return catalogue_; }
     /// Logins are refused with "service unavailable, retry" except between these two.
     void admit_logins() { refusing_logins_ = false; }
     void refuse_logins() { refusing_logins_ = true; }
@@ -120,6 +131,10 @@ public:
     void resume_target(const std::string& instance, VolumeParts parts);
     /// Ends every session of a paused target, and the target; `closed` is called on this thread.
     void abandon_target(const std::string& instance, std::function<void(BlockOutcome)> closed);
+    /// Ends every session of a served target, but not this connection, which is about to become
+    /// one; `ended` is called on this thread once nothing of them is under way.
+    void end_other_sessions(const std::string& instance, ConnectionId but,
+                            std::function<void()> ended);
     bool serves(const std::string& instance) const { return targets_.contains(instance); }
     std::vector<node::SessionFacts> sessions(const std::string& instance) const;
     /// What an operator changed about the unit; nothing to do when it is not served.
@@ -131,6 +146,8 @@ public:
     /// The target is served by `owner`: the connection goes on logging in there.
     void hand_over(ConnectionId connection, RingWorker& owner, std::string instance);
     void refuse_login(ConnectionId connection, iscsi::LoginStatus status, std::string reason);
+    /// A login to an ephemeral instance goes on, or is refused, for this reason.
+    void settle_login(ConnectionId connection, iscsi::LoginStatus status, std::string reason);
 
     // For the connections of this ring:
     ring::Ring& ring() { return *ring_; }
@@ -140,7 +157,6 @@ public:
     void remove(ConnectionDriver& driver);
     /// One that was asked to log out has left.
     void tell_when_drained();
-    const node::Catalogue& catalogue() const { return *catalogue_; }
     LoginBroker& broker() { return broker_; }
     bool refuses_logins() const { return refusing_logins_; }
     const Options& options() const { return options_; }
@@ -163,7 +179,7 @@ private:
     LoginBroker& broker_;
     std::unique_ptr<ring::Ring> ring_;
     std::unique_ptr<node::BufferPool> buffers_;
-    std::shared_ptr<const node::Catalogue> catalogue_;
+    node::Catalogue catalogue_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::unordered_map<std::string, std::unique_ptr<Served>> targets_;
     std::unordered_map<ConnectionId, std::unique_ptr<ConnectionDriver>> connections_;

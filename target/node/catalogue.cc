@@ -18,16 +18,35 @@ std::string lower_case(std::string_view text) {
 
 }  // namespace
 
-Catalogue::Catalogue(std::vector<CatalogueEntry> entries,
-                     std::optional<iscsi::LoginDecision::Chap> discovery_chap)
-    : entries_(std::move(entries)), discovery_chap_(std::move(discovery_chap)) {
-    by_name_.reserve(entries_.size() * 2);
-    for (const CatalogueEntry& entry : entries_) {
-        by_name_.emplace(lower_case(entry.target_name), Found{&entry, false});
-        if (!entry.mac_alias.empty()) {
-            by_name_.emplace(lower_case(entry.mac_alias), Found{&entry, true});
-        }
+Catalogue::Catalogue(std::vector<CatalogueEntry> entries) {
+    for (CatalogueEntry& entry : entries)
+        put(std::make_shared<const CatalogueEntry>(std::move(entry)));
+}
+
+void Catalogue::put(SharedEntry entry) {
+    remove(entry->instance);
+    by_name_.insert_or_assign(lower_case(entry->target_name), Found{entry.get(), false});
+    if (!entry->mac_alias.empty()) {
+        by_name_.insert_or_assign(lower_case(entry->mac_alias), Found{entry.get(), true});
     }
+    entries_.insert_or_assign(entry->instance, std::move(entry));
+}
+
+void Catalogue::remove(const std::string& instance) {
+    const auto found = entries_.find(instance);
+    if (found == entries_.end()) return;
+    const CatalogueEntry& entry = *found->second;
+    for (const std::string& name : {lower_case(entry.target_name), lower_case(entry.mac_alias)}) {
+        // A MAC that moved to another machine may be that one's by now.
+        const auto named = by_name_.find(name);
+        if (named != by_name_.end() && named->second.entry == &entry) by_name_.erase(named);
+    }
+    entries_.erase(found);
+}
+
+const CatalogueEntry* Catalogue::of_instance(const std::string& instance) const {
+    const auto found = entries_.find(instance);
+    return found == entries_.end() ? nullptr : found->second.get();
 }
 
 Catalogue::Found Catalogue::find(std::string_view target_name) const {
@@ -51,8 +70,10 @@ Refusal Catalogue::refusal(const Found& found, const Initiator& initiator) {
 
 std::vector<const CatalogueEntry*> Catalogue::visible_to(const Initiator& initiator) const {
     std::vector<const CatalogueEntry*> visible;
-    for (const CatalogueEntry& entry : entries_) {
-        if (refusal({&entry, false}, initiator) == Refusal::none) visible.push_back(&entry);
+    for (const auto& [instance, entry] : entries_) {
+        if (refusal({entry.get(), false}, initiator) == Refusal::none) {
+            visible.push_back(entry.get());
+        }
     }
     return visible;
 }

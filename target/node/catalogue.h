@@ -1,10 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "target/address_range.h"
@@ -20,6 +24,7 @@ struct CatalogueEntry {
     std::string admitted_initiator;                       ///< P:init:web01; empty: any
     std::vector<AddressRange> admitted_addresses = {};    ///< empty: any
     std::optional<iscsi::LoginDecision::Chap> chap = {};  ///< absent: no authentication
+    bool ephemeral = false;  ///< each login may be the one at which it goes back to its template
 };
 
 /// Who asks: its name is its word, its address is where its answers go.
@@ -31,13 +36,24 @@ struct Initiator {
 /// Why an initiator may not log in.
 enum class Refusal : std::uint8_t { none, name, address };
 
-/// Which targets there are and who may log in to them: an immutable value that every ring holds
-/// while it is the newest.
+/// Which targets there are and who may log in to them. Every ring has one and is told what changes
+/// in it; the entries are shared by all of them.
+/// Threads: the ring's.
 class Catalogue {
 public:
-    /// `discovery_chap`: what discovery sessions have to prove; absent: nothing.
-    explicit Catalogue(std::vector<CatalogueEntry> entries,
-                       std::optional<iscsi::LoginDecision::Chap> discovery_chap = {});
+    using SharedEntry = std::shared_ptr<const CatalogueEntry>;
+
+    Catalogue() = default;
+    explicit Catalogue(std::vector<CatalogueEntry> entries);
+
+    /// Adds the entry, or replaces the one of that instance.
+    void put(SharedEntry entry);
+    /// Nothing to do when there is none.
+    void remove(const std::string& instance);
+    /// What discovery sessions have to prove; absent: nothing.
+    void set_discovery_chap(std::optional<iscsi::LoginDecision::Chap> chap) {
+        discovery_chap_ = std::move(chap);
+    }
 
     struct Found {
         const CatalogueEntry* entry = nullptr;
@@ -46,6 +62,8 @@ public:
     /// By target name or alias. iSCSI names compare without case (RFC 7143 section 4.2.7.2 folds
     /// them to lower case).
     Found find(std::string_view target_name) const;
+    /// Null: there is none.
+    const CatalogueEntry* of_instance(const std::string& instance) const;
     /// Whether this initiator may log in, by its name and its address. Firmware that only knows a
     /// MAC has no name of ours yet, so through the alias iPXE's own names are admitted too.
     /// Requires: found.entry.
@@ -57,7 +75,7 @@ public:
     }
 
 private:
-    std::vector<CatalogueEntry> entries_;
+    std::map<std::string, SharedEntry, std::less<>> entries_;  ///< by instance
     std::optional<iscsi::LoginDecision::Chap> discovery_chap_;
     std::unordered_map<std::string, Found> by_name_;
 };

@@ -149,8 +149,12 @@ std::size_t Target::session_count() const {
                       [](const auto& session) { return session->connection != nullptr; }));
 }
 
+bool Target::is_at_rest() const {
+    return sessions_.empty() && free_.size() == executions_.size();
+}
+
 bool Target::is_idle() const {
-    return sessions_.empty() && free_.size() == executions_.size() && !background_->in_device;
+    return is_at_rest() && !background_->in_device;
 }
 
 bool Target::has_background_work() const {

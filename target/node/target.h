@@ -98,6 +98,8 @@ public:
     std::size_t session_count() const;
     /// No session and no request in the device.
     bool is_idle() const;
+    /// No session, and nothing under way that one of them began.
+    bool is_at_rest() const;
     /// The unit works for itself (SANITIZE), with or without a session.
     bool has_background_work() const;
 

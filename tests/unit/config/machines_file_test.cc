@@ -263,5 +263,19 @@ TEST(MachineSettings, OtherNamesAndWordsAreRefused) {
     expect_error("web01 = 'read-only=yes read-only=no'", "1:24", "twice");
 }
 
+TEST(Machines, OneThatGoesBackAtEachBootHasAWordForIt) {
+    const std::string line = "ci1 = \"52:54:00:12:34:10 ubuntu24 ephemeral\"";
+    const auto machines = parse_machines(line, "m");
+    ASSERT_TRUE(machines);
+    const Machine& machine = machines->at("ci1");
+    EXPECT_TRUE(machine.ephemeral);
+    EXPECT_EQ(machine.template_ref, "ubuntu24");
+    EXPECT_EQ(machine_line(machine), line);
+    EXPECT_EQ(parse_machines("ci1 = 'ephemeral=yes debian'", "m")->at("ci1").ephemeral, true);
+    EXPECT_EQ(parse_machines("ci1 = 'debian'", "m")->at("ci1").ephemeral, false);
+    expect_error("ci1 = 'ephemeral ephemeral'", "1:18", "twice");
+    expect_error("ci1 = 'ephemeral=maybe'", "1:8", "no or yes");
+}
+
 }  // namespace
 }  // namespace cowtgt::config

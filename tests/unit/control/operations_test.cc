@@ -280,7 +280,7 @@ TEST_F(OperationsTest, RenameResetAndRemoveFollowThrough) {
     EXPECT_EQ(live_.online.at("db1").name, "db1");
     EXPECT_EQ(value("reset", {{"name", "db1"}}).at("name"), "db1");
     EXPECT_TRUE(live_.online.contains("db1"));
-    EXPECT_EQ(value("rm", {{"name", "db1"}}), (json{{"removed", "db1"}}));
+    EXPECT_EQ(value("rm", {{"name", "db1"}}).at("removed"), "db1");
     EXPECT_FALSE(live_.online.contains("db1"));
     EXPECT_EQ(machines(), "web02 = \"debian@1\"\n");
     expect_error(ErrorCode::not_found, "db1", "show", {{"name", "db1"}});
@@ -313,7 +313,8 @@ TEST_F(OperationsTest, TemplatesAreListedShownAndRemovedByVersion) {
     EXPECT_EQ(refs, (json{"alpine@1", "debian@1", "debian@2"}));
     EXPECT_EQ(value("template show", {{"template", "debian"}}).at("version"), 2);
     EXPECT_EQ(value("template show", {{"template", "debian@1"}}).at("version"), 1);
-    EXPECT_EQ(value("template rm", {{"template", "debian@1"}}), (json{{"removed", {"debian@1"}}}));
+    EXPECT_EQ(value("template rm", {{"template", "debian@1"}}).at("removed"),
+              json::array({"debian@1"}));
     import("debian");
     const json all = value("template rm", {{"template", "debian"}}).at("removed");
     EXPECT_EQ(all.size(), 2U);
@@ -430,6 +431,79 @@ TEST_F(OperationsTest, WhatAKilledCommandDidNotBeginIsForgotten) {
     open();
     EXPECT_TRUE(operations_->recover().empty());
     EXPECT_EQ(value("ls").size(), 1U);
+}
+
+TEST_F(OperationsTest, ADryRunSaysWhatWouldHappenAndDoesNothing) {
+    clone("web01", "52-54-00-12-34-01");
+    const std::string before = machines();
+    const json removal = value("rm", {{"name", "web01"}, {"dry_run", true}});
+    EXPECT_EQ(removal.at("removed"), "web01");
+    EXPECT_EQ(removal.at("dry_run"), true);
+    EXPECT_GT(removal.at("freed_bytes"), 0);
+    EXPECT_EQ(value("reset", {{"name", "web01"}, {"dry_run", true}}).at("dry_run"), true);
+    EXPECT_EQ(value("rebase", {{"name", "web01"}, {"template", "debian"}, {"dry_run", true}}),
+              (json{{"name", "web01"}, {"template", "debian@1"}, {"dry_run", true}}));
+    expect_error(ErrorCode::in_use, "web01", "template rm",
+                 {{"template", "debian"}, {"dry_run", true}});
+    log_in("web01");
+    for (const char* command : {"rm", "reset"}) {
+        expect_error(ErrorCode::in_use, "is logged in", command,
+                     {{"name", "web01"}, {"dry_run", true}});
+    }
+    EXPECT_EQ(machines(), before);
+    EXPECT_TRUE(live_.online.contains("web01"));
+    live_.sessions_of.clear();
+    EXPECT_EQ(value("rm", {{"name", "web01"}}).at("freed_bytes"), removal.at("freed_bytes"));
+    const json templates = value("template rm", {{"template", "debian"}, {"dry_run", true}});
+    EXPECT_EQ(templates.at("removed"), json::array({"debian@1"}));
+    EXPECT_EQ(value("template ls").size(), 1U);
+}
+
+TEST_F(OperationsTest, SpaceAndChangesAreDescribed) {
+    import_partitioned("disk");
+    value("clone", {{"template", "disk"}, {"name", "web01"}});
+    const json all = value("du");
+    EXPECT_EQ(all.at("instances").at(0), value("du", {{"name", "web01"}}));
+    EXPECT_EQ(all.at("templates").size(), 2U);
+    const json changes = value("diff", {{"name", "web01"}});
+    EXPECT_EQ(live_.paused, std::vector<std::string>{"web01"});
+    EXPECT_EQ(changes.at("from"), "disk@1");
+    EXPECT_EQ(changes.at("data_bytes"), 4096);
+    EXPECT_EQ(changes.at("ranges"),
+              (json::array({{{"offset", 0}, {"length", 4096}, {"content", "data"}}})));
+    value("snapshot", {{"name", "web01"}, {"label", "s"}});
+    live_.paused.clear();
+    EXPECT_EQ(value("diff", {{"name", "web01"}, {"label", "s"}}).at("name"), "web01@s");
+    EXPECT_TRUE(live_.paused.empty());
+}
+
+TEST_F(OperationsTest, AnEphemeralOneHasItsWordInItsLine) {
+    const json made =
+        value("clone", {{"template", "debian"}, {"name", "ci1"}, {"ephemeral", true}});
+    EXPECT_EQ(made.at("ephemeral"), true);
+    EXPECT_EQ(made.at("boot_phase"), "running");
+    EXPECT_EQ(machines(), "ci1 = \"debian@1 ephemeral\"\n");
+    EXPECT_TRUE(live_.online["ci1"].ephemeral);
+    ASSERT_TRUE(store_->set_boot_phase("ci1", store::BootPhase::fresh));
+    EXPECT_EQ(value("show", {{"name", "ci1"}}).at("boot_phase"), "fresh");
+    // What it writes from now on counts when it becomes ephemeral again.
+    const json off = value("set", {{"name", "ci1"}, {"settings", {{"ephemeral", "no"}}}});
+    EXPECT_EQ(off.at("boot_phase"), json());
+    EXPECT_EQ(store_->find_instance("ci1")->boot_phase, store::BootPhase::running);
+    ASSERT_TRUE(store_->set_boot_phase("ci1", store::BootPhase::armed));
+    open();
+    EXPECT_TRUE(operations_->bring_all_online().empty());
+    EXPECT_EQ(store_->find_instance("ci1")->boot_phase, store::BootPhase::running);
+}
+
+TEST_F(OperationsTest, ARebaseIsInTheLineToo) {
+    import("debian");
+    value("clone", {{"template", "debian@1"}, {"name", "web01"}});
+    EXPECT_EQ(value("rebase", {{"name", "web01"}, {"template", "debian@2"}}).at("template"),
+              "debian@2");
+    EXPECT_EQ(machines(), "web01 = \"debian@2\"\n");
+    EXPECT_TRUE(live_.online.contains("web01"));
+    EXPECT_EQ(value("show", {{"name", "web01"}}).at("template"), "debian@2");
 }
 
 TEST_F(OperationsTest, StatusSaysWhatThereIs) {

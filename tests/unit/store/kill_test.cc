@@ -7,6 +7,8 @@
 #include <functional>
 
 #include "cow-store/store/open_instance.h"
+#include "cow-store/store/reshape.h"
+#include "cow-store/store/streams.h"
 #include "tests/unit/store/power_recorder.h"
 #include "tests/unit/store/store_fixture.h"
 
@@ -462,6 +464,127 @@ TEST_F(Kill, Resize) {
                   return size == 5 * mebibyte;
               },
           .sentences = {}});
+}
+
+TEST_F(Kill, ResetForABoot) {
+    Uuid before;
+    walk({.prepare =
+              [this, &before](Store& store) {
+                  need_template(store);
+                  need_no_instance(store, "web01");
+                  need_instance(store, "web01");
+                  before = layer_of(store, "web01");
+              },
+          .make = [](Store& store) { return store.reset_for_boot("web01", BootPhase::fresh); },
+          .is_made =
+              [this, &before](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  const InstanceInfo info = store.find_instance("web01").value();
+                  const bool made = info.boot_phase == BootPhase::fresh;
+                  EXPECT_EQ(layer_of(store, "web01") != before, made);
+                  EXPECT_EQ(info.snapshots.size(), made ? 1U : 0U);
+                  return made;
+              },
+          .sentences = {"dropped an interrupted reset of instance web01, which keeps what it "
+                        "has"}});
+}
+
+TEST_F(Kill, Rebase) {
+    const TemplateRef second{.name = "debian12", .version = 2, .tag = ""};
+    walk({.prepare =
+              [this, second](Store& store) {
+                  need_template(store);
+                  if (!store.find_template(second)) {
+                      ASSERT_TRUE(import(store, image_));
+                  }
+                  need_no_instance(store, "web01");
+                  CloneOptions options;
+                  options.source = {.name = "debian12", .version = 1, .tag = ""};
+                  options.name = "web01";
+                  ASSERT_TRUE(store.clone(options));
+              },
+          .make =
+              [second](Store& store) {
+                  const auto made = Reshape(store).rebase("web01", second);
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made =
+              [this](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  return store.find_instance("web01")->template_version == 2;
+              },
+          .sentences = {"dropped an interrupted rebase of instance web01, which keeps what it "
+                        "has"}});
+}
+
+/// Sends a snapshot of web01 to the same store, as "copy".
+void send_to_copy(Store& store, const std::string& label, const std::string& from) {
+    std::string stream;
+    const auto sink = [&stream](Bytes bytes) -> Result<void> {
+        stream += text_of(bytes);
+        return {};
+    };
+    ASSERT_TRUE(Streams(store).send({.instance = "web01", .label = label, .from = from}, sink, {}));
+    std::size_t read = 0;
+    const auto source = [&](MutableBytes into) -> Result<std::size_t> {
+        const std::size_t count = std::min(into.size(), stream.size() - read);
+        std::ranges::copy(bytes_of(stream).subspan(read, count), into.begin());
+        read += count;
+        return count;
+    };
+    const auto received = Streams(store).receive("copy", source, {});
+    ASSERT_TRUE(received) << message_of(received);
+}
+
+TEST_F(Kill, AnInstanceOfAStream) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_instance(store, "web01");
+                  if (store.snapshots("web01").value().empty()) {
+                      ASSERT_TRUE(store.snapshot("web01", "s"));
+                  }
+                  need_no_instance(store, "copy");
+                  send_to_copy(store, "s", "");
+              },
+          .make =
+              [](Store& store) {
+                  const auto made = Streams(store).finish("copy");
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made = [this](Store& store) { return is_whole(store, "copy"); },
+          .sentences = {"removed the half-made instance copy",
+                        "finished the removal of what had arrived of a stream for instance copy"}});
+}
+
+TEST_F(Kill, TheNextSnapshotOfAStream) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_template(store);
+                  need_instance(store, "web01");
+                  if (store.snapshots("web01").value().empty()) {
+                      ASSERT_TRUE(store.snapshot("web01", "one"));
+                      ASSERT_TRUE(store.snapshot("web01", "two"));
+                  }
+                  need_no_instance(store, "copy");
+                  (void)Streams(store).abandon("copy");
+                  send_to_copy(store, "one", "");
+                  ASSERT_TRUE(Streams(store).finish("copy"));
+                  send_to_copy(store, "two", "one");
+              },
+          .make =
+              [](Store& store) {
+                  const auto made = Streams(store).finish("copy");
+                  return made ? Result<void>{} : made.error();
+              },
+          .is_made =
+              [this](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "copy"));
+                  return store.snapshots("copy").value().size() == 2;
+              },
+          .sentences = {"dropped an unfinished end of a stream for instance copy, which is still "
+                        "there to be finished",
+                        "finished the removal of what had arrived of a stream for instance copy"}});
 }
 
 TEST_F(Kill, CreatingAStore) {

@@ -14,6 +14,7 @@ namespace cowtgt::tools {
 namespace {
 
 constexpr std::uint64_t disk_bytes = 1 << 20;
+constexpr auto raw = control::ExportFormat::raw;
 
 class ImagesTest : public ::testing::Test {
 protected:
@@ -49,7 +50,7 @@ TEST_F(ImagesTest, TemplatesAndInstancesAreExportedByName) {
     import();
     const std::string out = folder_.path() / "out.raw";
     for (const char* name : {"debian", "debian@1"}) {
-        ASSERT_TRUE(export_raw(config_, name, out)) << name;
+        ASSERT_TRUE(export_disk(config_, name, out, raw)) << name;
         EXPECT_TRUE(folder_.content("out.raw") == folder_.content("disk.raw"));
     }
     {
@@ -60,13 +61,13 @@ TEST_F(ImagesTest, TemplatesAndInstancesAreExportedByName) {
         ASSERT_TRUE(
             ask(*site, "clone", {{"template", "debian"}, {"name", "debian"}, {"size", "2M"}}));
     }
-    EXPECT_EQ(export_raw(config_, "debian", out).value().at("size_bytes"), 2 * disk_bytes);
+    EXPECT_EQ(export_disk(config_, "debian", out, raw).value().at("size_bytes"), 2 * disk_bytes);
     EXPECT_EQ(folder_.content("out.raw").size(), 2 * disk_bytes);
-    EXPECT_EQ(export_raw(config_, "debian@1", out).value().at("size_bytes"), disk_bytes);
+    EXPECT_EQ(export_disk(config_, "debian@1", out, raw).value().at("size_bytes"), disk_bytes);
 }
 
 TEST_F(ImagesTest, WhatDoesNotExistIsNotFoundAndLeavesNoFile) {
-    const auto unknown = export_raw(config_, "none", folder_.path() / "none.raw");
+    const auto unknown = export_disk(config_, "none", folder_.path() / "none.raw", raw);
     ASSERT_FALSE(unknown);
     EXPECT_EQ(unknown.error().code, ErrorCode::not_found);
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "none.raw"));
@@ -85,7 +86,7 @@ TEST_F(ImagesTest, AStoreThatSomebodyElseHoldsIsInUseButTemplatesCanBeRead) {
     const auto site = open_site(config_);
     ASSERT_FALSE(site);
     EXPECT_EQ(site.error().code, ErrorCode::in_use);
-    EXPECT_TRUE(export_raw(config_, "debian@1", folder_.path() / "out.raw"));
+    EXPECT_TRUE(export_disk(config_, "debian@1", folder_.path() / "out.raw", raw));
 }
 
 }  // namespace
