@@ -36,6 +36,7 @@ constexpr std::array work_names = {
     WorkName{Work::restore, "restore", "dropped an interrupted restore of instance ",
              ", which keeps what it has"},
     WorkName{Work::commit, "commit", "removed a half-made version of template ", ""},
+    WorkName{Work::boot_folder, "boot", "", ""},  // looked for again when it is needed
     WorkName{Work::remove_template, "rm-template", "finished the removal of template ", ""},
     WorkName{Work::remove_instance, "rm-instance", "finished the removal of instance ", ""},
     WorkName{Work::replace, "replace", "", ""},

@@ -20,6 +20,7 @@ enum class Work {
     snapshot,
     restore,
     commit,
+    boot_folder,
     remove_template,
     remove_instance,
     replace,
