@@ -13,7 +13,46 @@ namespace {
 
 struct Words {
     std::string source, image, name, label;
+    std::string mode, initramfs;
+    boot::CaptureOptions boot;
 };
+
+Result<json> run_import(const config::Config& config, Words& words) {
+    if (!words.mode.empty()) {
+        auto mode = boot::parse_boot_mode(words.mode);
+        if (!mode) return mode.error();
+        words.boot.mode = *mode;
+    }
+    if (!words.initramfs.empty()) {
+        auto dialect = boot::parse_dialect(words.initramfs);
+        if (!dialect) return dialect.error();
+        words.boot.dialect = *dialect;
+    }
+    return import_image(config, words.image, words.name, words.boot);
+}
+
+/// What machines of the template boot with, where that is not found out or not wanted.
+void add_boot_options(CLI::App& import, Words& words) {
+    import
+        .add_option("--kernel-version", words.boot.kernel_version,
+                    "which kernel of the image machines boot (usual: the newest)")
+        ->type_name("VERSION");
+    import
+        .add_option("--kernel", words.boot.kernel,
+                    "kernel of an image that cannot be looked into (not ext2, ext3 or ext4)")
+        ->type_name("FILE");
+    import.add_option("--initrd", words.boot.initrd, "its initrd")->type_name("FILE");
+    import
+        .add_option("--mode", words.mode,
+                    "kernel: by HTTP (usual where there is one); disk: the image's boot loader")
+        ->type_name("kernel|disk");
+    import.add_option("--initramfs", words.initramfs, "what is in the initrd, if it is not seen")
+        ->type_name("dracut|debian|ibft");
+    import
+        .add_option("--words", words.boot.extra_words,
+                    "more for the kernel's command line, such as \"quiet console=ttyS0\"")
+        ->type_name("WORDS");
+}
 
 }  // namespace
 
@@ -30,14 +69,13 @@ void add_templates(CLI::App& app, Invocation& invocation) {
         "Examples:\n  cowtgt template import debian-12.qcow2 --name debian12\n"
         "  xzcat disk.raw.xz | cowtgt template import - --name debian12\n\n"
         "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img.",
-        [&words](const config::Config& config) {
-            return import_image(config, words.image, words.name);
-        },
+        [&words](const config::Config& config) { return run_import(config, words); },
         render_import);
     import->add_option("image", words.image, "file, or - for standard input (raw)")
         ->required()
         ->type_name("IMAGE");
     import->add_option("--name", words.name, "name of the template")->required()->type_name("NAME");
+    add_boot_options(*import, words);
 
     add_command(*group, invocation, "ls", "list all versions of all templates", "",
                 asking("template ls", [] { return json::object(); }), render_templates);

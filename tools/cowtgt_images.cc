@@ -173,8 +173,9 @@ Result<json> export_template(const config::Config& config, const store::Template
 }  // namespace
 
 Result<json> import_image(const config::Config& config, const std::string& image,
-                          const std::string& name) {
+                          const std::string& name, const boot::CaptureOptions& boot) {
     if (auto checked = store::check_name(name); !checked) return checked.error();
+    if (auto checked = boot::check_capture_options(boot); !checked) return checked.error();
     auto path = image_path(image);
     if (!path) return path.error();
     if (auto mended = mend_store(config); !mended) return mended.error();
@@ -185,10 +186,19 @@ Result<json> import_image(const config::Config& config, const std::string& image
     options.image = std::move(*path);
     options.name = name;
     options.progress = progress_to(line);
+    json boots_with;
+    options.fill_boot_folder = [&](const identity::BlockSource& disk,
+                                   const fs::path& folder) -> Result<void> {
+        auto record = boot::capture(disk, boot, folder);
+        if (!record) return record.error();
+        boots_with = boot::describe(*record);
+        return {};
+    };
     auto imported = (*store)->import_template(options);
     if (!imported) return imported.error();
     json result = control::describe_template(imported->info);
     result["twin"] = imported->twin.empty() ? json() : json(imported->twin);
+    result["boot"] = std::move(boots_with);
     return result;
 }
 

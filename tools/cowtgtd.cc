@@ -24,6 +24,7 @@
 #include "target/control/operations.h"
 #include "target/control/service.h"
 #include "target/fleet/fleet.h"
+#include "tools/cowtgtd_boot.h"
 #include "tools/exit_codes.h"
 
 namespace cowtgt {
@@ -85,6 +86,8 @@ public:
         fleet_ = std::make_unique<fleet::Fleet>(
             *store_, config_,
             [this](std::function<void()> work) { asio::post(io_, std::move(work)); });
+        boot_helper_ = std::make_unique<tools::BootHelper>(io_, config_, *store_);
+        fleet_->set_observer(&boot_helper_->site());
         operations_ = std::make_unique<control::Operations>(config_, *store_, *machines, *fleet_);
         if (auto done = fleet_->start_rings(ring_count(config_)); !done) return done;
         // Early: whoever boots at the same time as this host is told to wait, not that there is no
@@ -103,6 +106,7 @@ public:
             control::ControlServer::open(io_, config_.control_socket, service_->handler());
         if (!server) return server.error();
         server_ = std::move(server).value();
+        boot_helper_->start();
         fleet_->admit_logins();
         return {};
     }
@@ -119,6 +123,7 @@ public:
         server_.reset();
         end_exports();
         if (fleet_) fleet_->shut_down();
+        boot_helper_.reset();
     }
 
 private:
@@ -152,6 +157,7 @@ private:
     asio::io_context io_;
     asio::signal_set signals_;
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<tools::BootHelper> boot_helper_;  ///< outlives the rings that it hears of
     std::unique_ptr<fleet::Fleet> fleet_;
     std::unique_ptr<control::Operations> operations_;
     std::unique_ptr<control::ControlService> service_;

@@ -65,11 +65,10 @@ std::optional<KeptBlob> blob_from(const json& fields) {
 std::vector<KeptFinding> findings_from(const json& list) {
     std::vector<KeptFinding> findings;
     for (const json& fields : list) {
-        findings.push_back({fields.at("code").get<std::string>(),
-                            fields.at("severity").get<std::string>(),
-                            fields.at("what").get<std::string>(),
-                            fields.at("breaks").get<std::string>(),
-                            fields.at("mend").get<std::string>()});
+        findings.push_back(
+            {fields.at("code").get<std::string>(), fields.at("severity").get<std::string>(),
+             fields.at("what").get<std::string>(), fields.at("breaks").get<std::string>(),
+             fields.at("mend").get<std::string>()});
     }
     return findings;
 }
@@ -109,24 +108,28 @@ Result<Dialect> parse_dialect(std::string_view word) {
          {Dialect::unknown, Dialect::dracut, Dialect::initramfs_tools, Dialect::ibft}) {
         if (word == to_string(dialect)) return dialect;
     }
-    return Error{ErrorCode::usage, "initramfs is dracut, debian, ibft or unknown, not '" +
-                                       std::string(word) + "'"};
+    return Error{ErrorCode::usage,
+                 "initramfs is dracut, debian, ibft or unknown, not '" + std::string(word) + "'"};
+}
+
+json describe(const BootRecord& record) {
+    return {{"mode", to_string(record.mode)},
+            {"initramfs", to_string(record.dialect)},
+            {"kernel_version", record.kernel_version},
+            {"kernel", to_json(record.kernel)},
+            {"initrd", to_json(record.initrd)},
+            {"no_kernel_because", record.no_kernel_because},
+            {"root_label", record.root_label},
+            {"root_uuid", record.root_uuid},
+            {"words", record.extra_words},
+            {"efi_program", record.efi_program},
+            {"findings", to_json(record.findings)}};
 }
 
 std::string encode(const BootRecord& record) {
-    json fields = {{"format", record_format},
-                   {"kind", kind},
-                   {"mode", to_string(record.mode)},
-                   {"initramfs", to_string(record.dialect)},
-                   {"kernel_version", record.kernel_version},
-                   {"kernel", to_json(record.kernel)},
-                   {"initrd", to_json(record.initrd)},
-                   {"no_kernel_because", record.no_kernel_because},
-                   {"root_label", record.root_label},
-                   {"root_uuid", record.root_uuid},
-                   {"words", record.extra_words},
-                   {"efi_program", record.efi_program},
-                   {"findings", to_json(record.findings)}};
+    json fields = describe(record);
+    fields["format"] = record_format;
+    fields["kind"] = kind;
     // The sum is over what a reader will see: bytes that are no UTF-8 have been replaced.
     fields = json::parse(compact(fields));
     fields["checksum"] = checksum_of(fields);
@@ -176,9 +179,9 @@ Result<void> change_boot_setting(BootRecord& record, std::string_view name,
         const Result<BootMode> mode = parse_boot_mode(value);
         if (!mode) return mode.error();
         if (*mode == BootMode::kernel && !record.kernel) {
-            return Error{ErrorCode::refused,
-                         "no kernel was taken from it (" + record.no_kernel_because +
-                             "); import it again with --kernel and --initrd"};
+            return Error{ErrorCode::refused, "no kernel was taken from it (" +
+                                                 record.no_kernel_because +
+                                                 "); import it again with --kernel and --initrd"};
         }
         record.mode = *mode;
         return {};

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,6 +53,11 @@ Result<BootRecord> decode_boot_record(std::string_view text, const std::string& 
 Result<BootRecord> read_boot_record(const std::filesystem::path& folder);
 /// Replaces the record of a version that has one, durably.
 Result<void> write_boot_record(const std::filesystem::path& folder, const BootRecord& record);
+
+/// {mode, initramfs, kernel_version, kernel {name, size_bytes, sha256} (null), initrd (null),
+/// no_kernel_because, root_label, words, efi_program, findings [{code, severity, what, breaks,
+/// mend}]}
+nlohmann::json describe(const BootRecord& record);
 
 /// "mode", "initramfs", "words": the settings of a template by their names; usage for others.
 /// Setting mode=kernel where no kernel was taken is refused.

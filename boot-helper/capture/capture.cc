@@ -62,7 +62,8 @@ std::string harmless_name(std::string name) {
         return letter || (c >= '0' && c <= '9') ||
                std::string_view("-._+~").find(c) != std::string_view::npos;
     };
-    std::replace_if(name.begin(), name.end(), [&](char c) { return !is_plain(c); }, '_');
+    std::replace_if(
+        name.begin(), name.end(), [&](char c) { return !is_plain(c); }, '_');
     return name.empty() || name.front() == '.' ? "blob" + name : name;
 }
 
@@ -129,10 +130,9 @@ std::string find_efi_program(FileTree* efi) {
 
 void take_findings(const LintSubject& subject, BootRecord& record) {
     for (Finding& finding : lint(subject)) {
-        record.findings.push_back({std::string(finding.code),
-                                   std::string(to_string(finding.severity)),
-                                   std::move(finding.what), std::string(finding.breaks),
-                                   std::string(finding.mend)});
+        record.findings.push_back(
+            {std::string(finding.code), std::string(to_string(finding.severity)),
+             std::move(finding.what), std::string(finding.breaks), std::string(finding.mend)});
     }
 }
 
@@ -162,9 +162,8 @@ Result<void> take_given(const CaptureOptions& options, const std::filesystem::pa
 Result<void> take_found(const Kernel& kernel, const std::filesystem::path& folder,
                         BootRecord& record, LintSubject& subject) {
     const auto keep = [&](const std::string& path) {
-        return keep_blob(
-            [&](const FileTree::Sink& sink) { return kernel.tree->read(path, sink); },
-            std::filesystem::path(path).filename().string(), folder);
+        return keep_blob([&](const FileTree::Sink& sink) { return kernel.tree->read(path, sink); },
+                         std::filesystem::path(path).filename().string(), folder);
     };
     Result<KeptBlob> image = keep(kernel.kernel_path);
     if (!image) return image.error();
@@ -187,8 +186,7 @@ Result<void> take_kernel(const OpenedImage& image, const CaptureOptions& options
     if (!options.kernel.empty()) return take_given(options, folder, record, subject);
     const Result<Kernel> kernel = choose_kernel(image, options.kernel_version);
     if (kernel) return take_found(*kernel, folder, record, subject);
-    const bool is_wanted =
-        !options.kernel_version.empty() || options.mode == BootMode::kernel;
+    const bool is_wanted = !options.kernel_version.empty() || options.mode == BootMode::kernel;
     if (is_wanted) return kernel.error();
     record.no_kernel_because = kernel.error().message;
     return {};
@@ -237,9 +235,9 @@ Result<void> verify_blobs(const BootRecord& record, const std::filesystem::path&
     for (const std::optional<KeptBlob>* blob : {&record.kernel, &record.initrd}) {
         if (!blob->has_value()) continue;
         const std::filesystem::path file = folder / (*blob)->sha256;
-        const Result<CopiedFile> found = copy_hashed(
-            [&file](const FileTree::Sink& sink) { return read_host_file(file, sink); },
-            [](Bytes) { return Result<void>(); });
+        const Result<CopiedFile> found =
+            copy_hashed([&file](const FileTree::Sink& sink) { return read_host_file(file, sink); },
+                        [](Bytes) { return Result<void>(); });
         if (!found) return found.error();
         if (found->sha256 != (*blob)->sha256) {
             return Error{ErrorCode::corrupt, (*blob)->name + " of the template is damaged (" +

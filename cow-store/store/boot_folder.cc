@@ -31,9 +31,9 @@ Result<std::unique_ptr<identity::BlockSource>> open_disk(const Context& context,
                                                          const TemplateRecord& record) {
     Result<OpenedChain> chain = open_chain(context, record);
     if (!chain) return std::move(chain).error();
-    return std::unique_ptr<identity::BlockSource>(std::make_unique<TemplateDisk>(
-        std::move(*chain), record.document.size_bytes,
-        "template " + template_text(record.name, record.version)));
+    return std::unique_ptr<identity::BlockSource>(
+        std::make_unique<TemplateDisk>(std::move(*chain), record.document.size_bytes,
+                                       "template " + template_text(record.name, record.version)));
 }
 
 Result<TemplateRecord> find_record(const Context& context, const TemplateRef& ref) {
@@ -61,8 +61,8 @@ Result<void> add_boot_folder(const Context& context, const TemplateRef& ref,
     Result<Workplace> workplace = Workplace::make(context, Work::boot_folder, record->name);
     if (!workplace) return std::move(workplace).error();
     if (Result<void> filled = fill(**disk, workplace->path()); !filled) return filled;
-    Result<void> published = workplace->publish(
-        context.layout.boot_folder_of(record->name, record->version));
+    Result<void> published =
+        workplace->publish(context.layout.boot_folder_of(record->name, record->version));
     const int failure = published ? 0 : published.error().os_errno;
     if (failure == EEXIST || failure == ENOTEMPTY) {
         return Error{ErrorCode::exists, "what " + template_text(record->name, record->version) +

@@ -344,8 +344,8 @@ Result<ImportResult> import_template(const Context& context, const ImportOptions
     Result<TemplateDocument> document = describe_image(context, *input, making, *content);
     if (!document) return std::move(document).error();
     if (options.fill_boot_folder) {
-        Result<void> filled = look_for_boot(context, workplace->path(), making, *content,
-                                            options.fill_boot_folder);
+        Result<void> filled =
+            look_for_boot(context, workplace->path(), making, *content, options.fill_boot_folder);
         if (!filled) return std::move(filled).error();
     }
     const Result<std::uint32_t> version = publish_version(context, *workplace, options.name);

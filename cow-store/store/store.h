@@ -120,8 +120,8 @@ struct SnapshotInfo {
 /// Called now and then with bytes done and bytes in all (0: unknown).
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
-/// Takes what machines boot with (kernel, initrd) from the disk of a template and leaves it, synced,
-/// in a folder that belongs to the version from then on. An error ends the import.
+/// Takes what machines boot with (kernel, initrd) from the disk of a template and leaves it,
+/// synced, in a folder that belongs to the version from then on. An error ends the import.
 using FillBootFolder = std::function<Result<void>(const identity::BlockSource& disk,
                                                   const std::filesystem::path& folder)>;
 

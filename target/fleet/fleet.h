@@ -14,6 +14,7 @@
 #include "target/config/machines_file.h"
 #include "target/control/live_instances.h"
 #include "target/fleet/caretaker.h"
+#include "target/fleet/observer.h"
 #include "target/fleet/state_keeper.h"
 #include "target/net/ring_worker.h"
 
@@ -33,6 +34,8 @@ public:
     Fleet(store::Store& store, const config::Config& config, Executor executor);
     ~Fleet() override;
 
+    /// Is told of what happens from then on; outlives the rings. Null: nobody.
+    void set_observer(Observer* observer) { observer_ = observer; }
     /// Starts the rings. `connection` limits as negotiated with every initiator.
     Result<void> start_rings(std::uint32_t count);
     /// Binds the portals of the configuration; all or none. Until admit_logins() an initiator is
@@ -62,6 +65,8 @@ public:
     void target_wanted(net::RingWorker& ring, net::ConnectionId connection,
                        const std::string& instance) override;
     void target_unused(net::RingWorker& ring, const std::string& instance) override;
+    void session_began(const std::string& instance, const node::SessionFacts& session) override;
+    void session_ended(const std::string& instance, const node::SessionFacts& session) override;
 
 private:
     struct Entry {
@@ -97,6 +102,7 @@ private:
     std::unique_ptr<StateKeeper> keeper_;   ///< ends before the rings, to which it posts
     std::map<std::string, Entry, std::less<>> entries_;
     config::Secrets secrets_;
+    Observer* observer_ = nullptr;
     bool shutting_down_ = false;
 };
 

@@ -19,11 +19,6 @@ namespace {
 /// A volume closes in seconds, and opens again at the next login.
 constexpr const char* target_closing = "the target closes just now";
 
-/// iPXE's enterprise number in the ISID; it ignores NOP-In, so it must not be asked.
-bool is_ipxe(const iscsi::Isid& isid) {
-    return isid[0] == 0x40 && isid[1] == 0x00 && isid[2] == 0x27 && isid[3] == 0x23;
-}
-
 void random_bytes(MutableBytes into) {
     while (!into.empty()) {
         const ssize_t got = getrandom(into.data(), into.size(), 0);
@@ -64,6 +59,7 @@ ConnectionDriver::ConnectionDriver(RingWorker& worker, ConnectionId id, int sock
 }
 
 ConnectionDriver::~ConnectionDriver() {
+    if (session_told_) worker_->broker().session_ended(instance_, facts());
     if (target_ != nullptr) target_->detach(connection_);
     close(socket_);
 }
@@ -172,7 +168,7 @@ void ConnectionDriver::was_sent(const ring::Completion::Outcome& outcome) {
 
 void ConnectionDriver::ask_for_logout(std::uint16_t seconds) {
     if (target_ == nullptr || dropped_ || closing_ || !connection_.in_full_feature_phase() ||
-        is_ipxe(connection_.login_info().isid)) {
+        iscsi::is_ipxe(connection_.login_info().isid)) {
         return;
     }
     asked_for_logout_ = true;
@@ -202,7 +198,7 @@ void ConnectionDriver::tick() {
         }
         return;
     }
-    if (is_ipxe(connection_.login_info().isid)) return;
+    if (iscsi::is_ipxe(connection_.login_info().isid)) return;  // it ignores pings
     if (ping_sent_ != 0) {
         if (last_activity_ > ping_sent_) {
             ping_sent_ = 0;
@@ -343,10 +339,11 @@ void ConnectionDriver::finish_attach() {
         return;
     }
     target_ = target;
-    const std::uint16_t tsih =
-        target->attach(connection_, {peer_, seconds_since_1970()},
+    session_since_ = seconds_since_1970();
+    tsih_ =
+        target->attach(connection_, {peer_, session_since_},
                        {[](void* owner) { static_cast<ConnectionDriver*>(owner)->wake(); }, this});
-    connection_.finish_login(iscsi::LoginStatus::success, tsih);
+    connection_.finish_login(iscsi::LoginStatus::success, tsih_);
     wake();
 }
 
@@ -354,7 +351,15 @@ void ConnectionDriver::session_started(iscsi::Connection&) {
     const iscsi::LoginRequestInfo& info = connection_.login_info();
     if (info.session_type == iscsi::SessionType::discovery) return;
     spdlog::info("login peer={} initiator={} target={} ring={}{}", peer_, info.initiator_name,
-                 info.target_name, worker_->index(), is_ipxe(info.isid) ? " firmware=iPXE" : "");
+                 info.target_name, worker_->index(),
+                 iscsi::is_ipxe(info.isid) ? " firmware=iPXE" : "");
+    session_told_ = true;
+    worker_->broker().session_began(instance_, facts());
+}
+
+node::SessionFacts ConnectionDriver::facts() const {
+    const iscsi::LoginRequestInfo& info = connection_.login_info();
+    return {info.initiator_name, info.initiator_alias, info.isid, tsih_, peer_, session_since_, 0};
 }
 
 // ---- full feature phase

@@ -36,6 +36,9 @@ public:
                                const std::string& instance) = 0;
     /// Nobody has used this target of this ring for a while.
     virtual void target_unused(RingWorker& ring, const std::string& instance) = 0;
+    /// A normal session is in its full feature phase, or no more.
+    virtual void session_began(const std::string& instance, const node::SessionFacts& session) = 0;
+    virtual void session_ended(const std::string& instance, const node::SessionFacts& session) = 0;
 };
 
 /// A layer below the live one.

@@ -102,7 +102,14 @@ PYTHON
 new_store() {
     port=$(free_port)
     portal=127.0.0.1:$port
-    cowtgt init --iqn $prefix --store "$store" --listen "$portal"
+    cowtgt init --iqn $prefix --store "$store" --listen "$portal" --http none
+}
+
+# The same, with the boot-helper at $http.
+new_store_with_http() {
+    new_store
+    http=127.0.0.2:$port
+    sed -i "s|^# http = .*|http = [\"$http\"]|" "$config"
 }
 
 # A connection alone proves nothing: for a moment the kernel keeps the listening socket of a process

@@ -28,7 +28,7 @@ protected:
     }
 
     std::filesystem::path image() const { return folder_.path() / "disk.raw"; }
-    nlohmann::json import() const { return import_image(config_, image(), "debian").value(); }
+    nlohmann::json import() const { return import_image(config_, image(), "debian", {}).value(); }
 
     TemporaryFolder folder_;
     config::Config config_;
@@ -68,11 +68,11 @@ TEST_F(ImagesTest, WhatDoesNotExistIsNotFoundAndLeavesNoFile) {
     ASSERT_FALSE(unknown);
     EXPECT_EQ(unknown.error().code, ErrorCode::not_found);
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "none.raw"));
-    const auto absent = import_image(config_, folder_.path() / "absent.raw", "debian");
+    const auto absent = import_image(config_, folder_.path() / "absent.raw", "debian", {});
     ASSERT_FALSE(absent);
     EXPECT_EQ(absent.error().code, ErrorCode::not_found);
-    EXPECT_EQ(import_image(config_, folder_.path(), "debian").error().code, ErrorCode::failed);
-    EXPECT_EQ(import_image(config_, image(), "Bad_Name").error().code, ErrorCode::usage);
+    EXPECT_EQ(import_image(config_, folder_.path(), "debian", {}).error().code, ErrorCode::failed);
+    EXPECT_EQ(import_image(config_, image(), "Bad_Name", {}).error().code, ErrorCode::usage);
 }
 
 TEST_F(ImagesTest, AStoreThatSomebodyElseHoldsIsInUseButTemplatesCanBeRead) {
