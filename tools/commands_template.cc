@@ -4,6 +4,7 @@
 
 #include "tools/cowtgt_images.h"
 #include "tools/cowtgt_render.h"
+#include "tools/render_boot.h"
 
 namespace cowtgt::tools {
 
@@ -14,6 +15,7 @@ namespace {
 struct Words {
     std::string source, image, name, label;
     std::string mode, initramfs;
+    std::vector<std::string> settings;  ///< NAME=VALUE
     boot::CaptureOptions boot;
 };
 
@@ -29,6 +31,23 @@ Result<json> run_import(const config::Config& config, Words& words) {
         words.boot.dialect = *dialect;
     }
     return import_image(config, words.image, words.name, words.boot);
+}
+
+/// {"mode": "disk"}; a word without "=" gets an empty value.
+json settings_of(const std::vector<std::string>& words) {
+    json settings = json::object();
+    for (const std::string& word : words) {
+        const std::size_t equals = std::min(word.find('='), word.size());
+        settings[word.substr(0, equals)] = word.substr(std::min(equals + 1, word.size()));
+    }
+    return settings;
+}
+
+int has_failure(const json& check) {
+    const json& findings = check.at("findings");
+    return std::any_of(findings.begin(), findings.end(), [](const json& finding) {
+        return finding.at("severity") == "failure";
+    });
 }
 
 /// What machines of the template boot with, where that is not found out or not wanted.
@@ -95,11 +114,36 @@ void add_templates(CLI::App& app, Invocation& invocation) {
                    return json{{"template", words.source}, {"tag", words.label}};
                }),
         render_template);
-    for (CLI::App* command : {show, remove, tag}) {
+    CLI::App* check = add_command(
+        *group, invocation, "check", "what clones of a template would share, or could not boot with",
+        "Example:\n  cowtgt template check debian12\n\n"
+        "Each finding says what it breaks and how to mend it. Ends with 1 if one is a failure.",
+        [&invocation, &words](const config::Config& config) {
+            invocation.status = has_failure;
+            return check_boot(config, words.source);
+        },
+        render_check);
+    CLI::App* set = add_command(
+        *group, invocation, "set", "change how the machines of a template boot",
+        "Settings:\n  mode=kernel|disk                  by HTTP, or by the disk's own boot loader\n"
+        "  initramfs=dracut|debian|ibft      what is in the initrd\n"
+        "  words=WORDS                       more for the kernel's command line\n"
+        "\nExample:\n  cowtgt template set debian12 words=\"quiet console=ttyS0\"\n\n"
+        "It counts from the next boot on.",
+        asking("template set",
+               [&words] {
+                   return json{{"template", words.source},
+                               {"settings", settings_of(words.settings)}};
+               }),
+        render_template_boot);
+    for (CLI::App* command : {show, remove, tag, check, set}) {
         command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
             ->required()
             ->type_name("TEMPLATE");
     }
+    set->add_option("setting", words.settings, "what to change")
+        ->required()
+        ->type_name("SETTING=VALUE");
     tag->add_option("tag", words.label, "a word such as stable")->required()->type_name("TAG");
 }
 

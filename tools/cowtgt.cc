@@ -62,6 +62,7 @@ int run(int argc, char** argv) {
     add_layers(app, invocation);
     add_export(app, invocation);
     add_check(app, invocation);
+    add_boot(app, invocation);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked) {  // --help, --version

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "boot-helper/site/commands.h"
 #include "cow-store/descriptor.h"
 #include "cow-store/store/store.h"
 #include "target/control/describe.h"
@@ -200,6 +201,29 @@ Result<json> import_image(const config::Config& config, const std::string& image
     result["twin"] = imported->twin.empty() ? json() : json(imported->twin);
     result["boot"] = std::move(boots_with);
     return result;
+}
+
+Result<json> check_boot(const config::Config& config, const std::string& ref) {
+    auto parsed = store::parse_template_ref(ref);
+    if (!parsed) return parsed.error();
+    auto store = store::Store::open(config.store, store::Locking::none);
+    if (!store) return store.error();
+    const auto info = (*store)->find_template(*parsed);
+    if (!info) return info.error();
+    const fs::path folder = (*store)->boot_folder(info->name, info->version);
+    auto record = boot::read_boot_record(folder);
+    if (!record && record.error().code == ErrorCode::not_found) {
+        // A version that a commit made, or an older cowtgt.
+        const auto fill = [](const identity::BlockSource& disk, const fs::path& to) {
+            auto taken = boot::capture(disk, {}, to);
+            return taken ? Result<void>() : taken.error();
+        };
+        auto added = (*store)->add_boot_folder({info->name, info->version, ""}, fill);
+        if (!added && added.error().code != ErrorCode::exists) return added.error();
+        record = boot::read_boot_record(folder);
+    }
+    if (!record) return record.error();
+    return boot::check_template(**store, *info, *record);
 }
 
 Result<json> export_raw(const config::Config& config, const std::string& name,

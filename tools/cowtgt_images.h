@@ -17,6 +17,9 @@ namespace cowtgt::tools {
 Result<nlohmann::json> import_image(const config::Config& config, const std::string& image,
                                     const std::string& name, const boot::CaptureOptions& boot);
 
+/// Looks at a template once more, in this process: boot::check_template.
+Result<nlohmann::json> check_boot(const config::Config& config, const std::string& ref);
+
 /// Writes the raw disk of an instance, or of a template, to a file or "-". An existing file is
 /// replaced once the export is whole; a block device is written to. The result has name, file,
 /// size_bytes.

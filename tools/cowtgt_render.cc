@@ -126,11 +126,11 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows,
 std::string render_instances(const json& instances) {
     if (instances.empty()) return "no instances; make one with: cowtgt clone TEMPLATE NAME\n";
     std::vector<std::vector<std::string>> rows = {
-        {"NAME", "TEMPLATE", "SIZE", "OWN", "SESSIONS", "MAC", "TARGET"}};
+        {"NAME", "TEMPLATE", "SIZE", "OWN", "SESSIONS", "STAGE", "MAC", "TARGET"}};
     for (const json& instance : instances) {
         rows.push_back({text(instance, "name"), text(instance, "template"),
                         size(instance, "size_bytes"), size(instance, "allocated_bytes"),
-                        std::to_string(at(instance, "sessions").size()),
+                        std::to_string(at(instance, "sessions").size()), stage_word(instance),
                         or_dash(text(instance, "mac")), text(instance, "target")});
     }
     return render_table(rows, {2, 3, 4}) + render_damage(instances, "name");
@@ -147,6 +147,7 @@ std::string render_instance(const json& instance) {
     result += fields("url", at(instance, "urls"));
     result += field("mac", or_dash(text(instance, "mac")));
     result += field("initiator", initiator_text(instance));
+    result += field("boot", stage_text(instance));
     result += fields("setting", at(instance, "settings"));
     result += field("uuid", text(instance, "uuid"));
     result += field("created", text(instance, "created_at"));
@@ -209,6 +210,7 @@ std::string render_template(const json& info) {
     result += field("uuid", text(info, "uuid"));
     result += field("imported", text(info, "imported_at") + " from " + text(info, "source"));
     result += field("instances", or_dash(joined(at(info, "instances"), ", ")));
+    result += render_boot(at(info, "boot"));
     return result + render_contents(at(info, "contents")) +
            render_identity(at(info, "identity"), IdentityOf::template_version) +
            render_references(at(info, "references"));
@@ -233,6 +235,8 @@ std::string render_status(const json& status) {
     result += field("templates", text(status, "templates"));
     result += field("instances", text(status, "instances"));
     result += field("cowtgtd", daemon.is_null() ? "does not run" : "runs");
+    for (const json& problem : at(status, "problems"))
+        result += field("problem", problem.is_string() ? problem.get<std::string>() : "");
     if (!daemon.is_object()) return result;
     for (const auto& [key, value] : daemon.items()) {
         if (!value.is_structured()) result += field(key, text(daemon, key));

@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "boot-helper/site/commands.h"
 #include "cow-store/store/store.h"
 #include "target/config/config.h"
 #include "target/config/machines_file.h"
@@ -56,7 +57,7 @@ std::uint32_t ring_count(const config::Config& config) {
 }
 
 void reload(control::Operations& operations) {
-    auto result = operations.reload();
+    auto result = operations.run("apply", nlohmann::json::object());
     if (!result) {
         spdlog::error("reload refused, the old state stays in force reason=\"{}\"",
                       result.error().message);
@@ -89,6 +90,8 @@ public:
         boot_helper_ = std::make_unique<tools::BootHelper>(io_, config_, *store_);
         fleet_->set_observer(&boot_helper_->site());
         operations_ = std::make_unique<control::Operations>(config_, *store_, *machines, *fleet_);
+        operations_->extend(
+            boot::boot_extensions(boot_helper_->site(), *operations_, *store_));
         if (auto done = fleet_->start_rings(ring_count(config_)); !done) return done;
         // Early: whoever boots at the same time as this host is told to wait, not that there is no
         // target.
@@ -196,7 +199,7 @@ int main(int argc, char** argv) {
     app.add_option("--config", config_file, "configuration file")->capture_default_str();
     app.set_version_flag("--version", std::string("cowtgtd ") + COWTGT_VERSION);
     app.footer(
-        "Signals: SIGTERM flushes everything and exits 0, SIGHUP reads machines.toml again.\n"
+        "Signals: SIGTERM flushes everything and exits 0, SIGHUP is cowtgt apply.\n"
         "See cowtgtd(8), cowtgt(1), cowtgt.toml(5).");
     try {
         app.parse(argc, argv);

@@ -22,19 +22,6 @@ constexpr std::size_t piece_bytes = 1U << 20;
 /// No kernel or initrd is so large; a name given by mistake may be.
 constexpr std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;
 
-/// The disk of a template for the readers of images.
-class DiskImage final : public ImageSource {
-public:
-    explicit DiskImage(const identity::BlockSource& disk) : disk_(disk) {}
-    std::uint64_t size_bytes() const override { return disk_.size(); }
-    Result<void> read(std::uint64_t offset, MutableBytes to) override {
-        return disk_.read(offset, to);
-    }
-
-private:
-    const identity::BlockSource& disk_;
-};
-
 /// Hands a file of this host to a sink.
 Result<void> read_host_file(const std::filesystem::path& path, const FileTree::Sink& sink) {
     Result<RawImageFile> file = RawImageFile::open(path);
@@ -229,6 +216,10 @@ Result<BootRecord> capture(const identity::BlockSource& disk, const CaptureOptio
     take_findings(subject, record);
     if (auto written = write_boot_record(folder, record); !written) return written.error();
     return record;
+}
+
+Result<InitrdReport> read_kept_initrd(const KeptBlob& initrd, const std::filesystem::path& folder) {
+    return read_host_initrd(folder / initrd.sha256);
 }
 
 Result<void> verify_blobs(const BootRecord& record, const std::filesystem::path& folder) {

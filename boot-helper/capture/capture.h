@@ -5,6 +5,8 @@
 #include <string>
 
 #include "boot-helper/capture/boot_record.h"
+#include "boot-helper/image/image_source.h"
+#include "boot-helper/image/initrd.h"
 #include "cow-store/base/result.h"
 #include "cow-store/identity/identity.h"
 
@@ -29,6 +31,23 @@ Result<void> check_capture_options(const CaptureOptions& options);
 /// Waits for the disk; needs memory of the size of the initrd.
 Result<BootRecord> capture(const identity::BlockSource& disk, const CaptureOptions& options,
                            const std::filesystem::path& folder);
+
+/// The disk of a template for the readers of images.
+/// Ownership: keeps a reference to `disk`.
+class DiskImage final : public ImageSource {
+public:
+    explicit DiskImage(const identity::BlockSource& disk) : disk_(disk) {}
+    std::uint64_t size_bytes() const override { return disk_.size(); }
+    Result<void> read(std::uint64_t offset, MutableBytes to) override {
+        return disk_.read(offset, to);
+    }
+
+private:
+    const identity::BlockSource& disk_;
+};
+
+/// What a kept initrd holds.
+Result<InitrdReport> read_kept_initrd(const KeptBlob& initrd, const std::filesystem::path& folder);
 
 /// Whether the blobs are what the record says, by their hashes. corrupt names the file.
 Result<void> verify_blobs(const BootRecord& record, const std::filesystem::path& folder);

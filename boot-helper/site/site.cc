@@ -33,15 +33,6 @@ std::string address_of(std::string_view peer) {
     return std::string(peer);
 }
 
-std::string rfc3339(std::int64_t time_ms) {
-    const std::time_t time = time_ms / 1'000;
-    std::tm parts{};
-    gmtime_r(&time, &parts);
-    std::array<char, 32> text{};
-    std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return text.data();
-}
-
 std::optional<Blob> blob_of(const std::optional<KeptBlob>& kept,
                             const std::filesystem::path& folder) {
     if (!kept) return std::nullopt;
@@ -88,6 +79,15 @@ Machine* find_machine(std::vector<Machine>& machines, std::string_view name) {
 
 }  // namespace
 
+std::string rfc3339(std::int64_t time_ms) {
+    const std::time_t time = time_ms / 1'000;
+    std::tm parts{};
+    gmtime_r(&time, &parts);
+    std::array<char, 32> text{};
+    std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text.data();
+}
+
 /// What was told of an instance; what can be read is read when it is needed.
 struct Site::Known {
     config::Machine line;
@@ -114,6 +114,10 @@ Fleet& Site::writable() {
 }
 
 std::shared_ptr<const Fleet> Site::fleet() {
+    if (options_.lines) {
+        for (const auto& [name, line] : std::exchange(options_.lines, {})())
+            instance_served(name, line);
+    }
     refresh_some(changed_.size());
     return fleet_;
 }

@@ -17,9 +17,13 @@
 #include "boot-helper/stages/stages.h"
 #include "cow-store/store/store.h"
 #include "target/config/config.h"
+#include "target/config/machines_file.h"
 #include "target/fleet/observer.h"
 
 namespace cowtgt::boot {
+
+/// "2026-11-23T10:02:11Z" of milliseconds since 1970.
+std::string rfc3339(std::int64_t time_ms);
 
 /// The Fleet of a running site: joins the store, the lines of machines.toml, what is asked for over
 /// HTTP and who logs in. What changed is read again when the fleet is next asked for.
@@ -32,6 +36,9 @@ public:
         std::function<std::int64_t()> now_ms;  ///< since 1970
         /// A machine asked for its boot script; empty: nobody wants to know.
         std::function<void(const std::string& machine)> script_asked;
+        /// The lines of all instances, for a site that nobody tells of them: asked once, when the
+        /// fleet is first wanted. Empty: instance_served() tells.
+        std::function<config::Machines()> lines;
     };
     Site(const config::Config& config, const store::Store& store, Options options);
     ~Site() override;
