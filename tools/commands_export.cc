@@ -64,8 +64,9 @@ void add_export(CLI::App& app, Invocation& invocation) {
     CLI::App* group = app.add_subcommand("export", "write out what others can use");
     group->require_subcommand(1);
     group->fallthrough();
-    group->footer("Examples:\n  cowtgt export raw web01 web01.raw\n"
-                  "  cowtgt export dnsmasq >/etc/dnsmasq.d/cowtgt.conf");
+    group->footer(
+        "Examples:\n  cowtgt export raw web01 web01.raw\n"
+        "  cowtgt export dnsmasq >/etc/dnsmasq.d/cowtgt.conf");
     CLI::App* raw = add_command(
         *group, invocation, "raw", "write the disk of an instance or a template as a raw image",
         "Examples:\n  cowtgt export raw web01 web01.raw\n"

@@ -45,9 +45,8 @@ json settings_of(const std::vector<std::string>& words) {
 
 int has_failure(const json& check) {
     const json& findings = check.at("findings");
-    return std::any_of(findings.begin(), findings.end(), [](const json& finding) {
-        return finding.at("severity") == "failure";
-    });
+    return std::any_of(findings.begin(), findings.end(),
+                       [](const json& finding) { return finding.at("severity") == "failure"; });
 }
 
 /// What machines of the template boot with, where that is not found out or not wanted.
@@ -115,7 +114,8 @@ void add_templates(CLI::App& app, Invocation& invocation) {
                }),
         render_template);
     CLI::App* check = add_command(
-        *group, invocation, "check", "what clones of a template would share, or could not boot with",
+        *group, invocation, "check",
+        "what clones of a template would share, or could not boot with",
         "Example:\n  cowtgt template check debian12\n\n"
         "Each finding says what it breaks and how to mend it. Ends with 1 if one is a failure.",
         [&invocation, &words](const config::Config& config) {
@@ -130,11 +130,11 @@ void add_templates(CLI::App& app, Invocation& invocation) {
         "  words=WORDS                       more for the kernel's command line\n"
         "\nExample:\n  cowtgt template set debian12 words=\"quiet console=ttyS0\"\n\n"
         "It counts from the next boot on.",
-        asking("template set",
-               [&words] {
-                   return json{{"template", words.source},
-                               {"settings", settings_of(words.settings)}};
-               }),
+        asking(
+            "template set",
+            [&words] {
+                return json{{"template", words.source}, {"settings", settings_of(words.settings)}};
+            }),
         render_template_boot);
     for (CLI::App* command : {show, remove, tag, check, set}) {
         command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")

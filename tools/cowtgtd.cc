@@ -90,8 +90,7 @@ public:
         boot_helper_ = std::make_unique<tools::BootHelper>(io_, config_, *store_);
         fleet_->set_observer(&boot_helper_->site());
         operations_ = std::make_unique<control::Operations>(config_, *store_, *machines, *fleet_);
-        operations_->extend(
-            boot::boot_extensions(boot_helper_->site(), *operations_, *store_));
+        operations_->extend(boot::boot_extensions(boot_helper_->site(), *operations_, *store_));
         if (auto done = fleet_->start_rings(ring_count(config_)); !done) return done;
         // Early: whoever boots at the same time as this host is told to wait, not that there is no
         // target.

@@ -8,7 +8,7 @@ namespace cowtgt::tools {
 
 /// Of a template: a line, and one for each finding.
 std::string render_boot(const nlohmann::json& boot);
-std::string render_check(const nlohmann::json& check);        ///< template check
+std::string render_check(const nlohmann::json& check);         ///< template check
 std::string render_template_boot(const nlohmann::json& info);  ///< template set
 /// "initrd", or "-" when nothing is known of it.
 std::string stage_word(const nlohmann::json& instance);

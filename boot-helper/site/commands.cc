@@ -59,9 +59,9 @@ Result<config::Endpoint> own_endpoint(const config::Config& config, const std::s
     std::string choices;
     for (const config::Endpoint& each : own)
         choices += (choices.empty() ? ": " : ", ") + each.address;
-    return Error{ErrorCode::refused,
-                 "http in " + config.file.string() + " means every address of this host" + choices +
-                     "; say with --address by which one machines reach it"};
+    return Error{ErrorCode::refused, "http in " + config.file.string() +
+                                         " means every address of this host" + choices +
+                                         "; say with --address by which one machines reach it"};
 }
 
 Result<json> export_as_text(Site& site, const config::Config& config, const json& arguments) {

@@ -306,4 +306,12 @@ void Site::session_ended(const std::string& instance, const node::SessionFacts& 
     if (sessions.empty()) see(instance, Sighting::last_session_ended);
 }
 
+void Site::name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                          const std::string& holder) {
+    report_problem("two machines use the initiator name " + kept_out.initiator_name + " of " +
+                   instance + ": the one at " + holder +
+                   " booted last and has the disk, the one at " + address_of(kept_out.peer) +
+                   " is kept out; give it a name and a disk of its own (cowtgt adopt)");
+}
+
 }  // namespace cowtgt::boot

@@ -63,6 +63,8 @@ public:
     void instance_gone(const std::string& instance) override;
     void session_began(const std::string& instance, const node::SessionFacts& session) override;
     void session_ended(const std::string& instance, const node::SessionFacts& session) override;
+    void name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                        const std::string& holder) override;
 
 private:
     struct Known;

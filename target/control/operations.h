@@ -91,15 +91,15 @@ public:
     /// an object: changed [name], without_instance [name] (lines whose instance was never cloned).
     Result<nlohmann::json> reload();
 
-    /// What apply() would do: create [{name, template, mac (null), size_bytes}], change [{name, from,
-    /// to}], unlisted [name] (instances whose line is gone), notes [sentence].
+    /// What apply() would do: create [{name, template, mac (null), size_bytes}], change [{name,
+    /// from, to}], unlisted [name] (instances whose line is gone), notes [sentence].
     Result<nlohmann::json> plan(const nlohmann::json& arguments);
     /// reload(), and makes the instances of lines that have none. Everything is looked at before
     /// the first change. Returns created [name], changed [name], failed [{name, why}].
     Result<nlohmann::json> apply(const nlohmann::json& arguments);
 
-    /// One command by its name on the wire: "plan", "apply", "adopt", "clone", "ls", "show", "rm", "rename", "reset", "set",
-    /// "template ls", "template show", "template rm", "template tag",
+    /// One command by its name on the wire: "plan", "apply", "adopt", "clone", "ls", "show", "rm",
+    /// "rename", "reset", "set", "template ls", "template show", "template rm", "template tag",
     /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "status".
     /// Arguments are an object of strings and numbers; usage for an unknown command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);

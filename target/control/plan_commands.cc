@@ -25,10 +25,9 @@ json planned(const config::Machine& machine) {
 void note_differences(const config::Machine& line, const store::InstanceInfo& info, json& notes) {
     const std::string has = template_ref_text(info.template_name, info.template_version);
     const auto wanted = store::parse_template_ref(line.template_ref);
-    const bool is_other =
-        !line.template_ref.empty() && wanted &&
-        (wanted->name != info.template_name ||
-         (wanted->version != 0 && wanted->version != info.template_version));
+    const bool is_other = !line.template_ref.empty() && wanted &&
+                          (wanted->name != info.template_name ||
+                           (wanted->version != 0 && wanted->version != info.template_version));
     if (is_other) {
         notes.push_back(line.name + " stays on " + has + ", although its line says " +
                         line.template_ref + "; only a new instance has another template");
@@ -137,8 +136,8 @@ Result<json> Operations::adopt(const json& arguments) {
     config::Machine machine = machines_.find(*name);
     const std::string_view owner = machines_.owner_of(*mac);
     if (!owner.empty() && owner != *name) {
-        return Error{ErrorCode::exists, "the MAC " + config::to_string(*mac) + " belongs to " +
-                                            std::string(owner)};
+        return Error{ErrorCode::exists,
+                     "the MAC " + config::to_string(*mac) + " belongs to " + std::string(owner)};
     }
     if (*source) {
         return Error{ErrorCode::exists, "instance '" + *name +

@@ -464,6 +464,13 @@ void Fleet::session_ended(const std::string& instance, const node::SessionFacts&
     });
 }
 
+void Fleet::name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                           const std::string& holder) {
+    executor_([this, instance, kept_out, holder] {
+        if (observer_ != nullptr) observer_->name_is_shared(instance, kept_out, holder);
+    });
+}
+
 void Fleet::admit_logins() {
     for (const auto& ring : rings_) {
         ring->post([worker = ring.get()] { worker->admit_logins(); });

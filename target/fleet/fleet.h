@@ -67,6 +67,8 @@ public:
     void target_unused(net::RingWorker& ring, const std::string& instance) override;
     void session_began(const std::string& instance, const node::SessionFacts& session) override;
     void session_ended(const std::string& instance, const node::SessionFacts& session) override;
+    void name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                        const std::string& holder) override;
 
 private:
     struct Entry {

@@ -18,6 +18,9 @@ public:
     virtual void instance_gone(const std::string& instance) = 0;
     virtual void session_began(const std::string& instance, const node::SessionFacts& session) = 0;
     virtual void session_ended(const std::string& instance, const node::SessionFacts& session) = 0;
+    /// A machine was kept out: another one, at the address `holder`, has its initiator name.
+    virtual void name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                                const std::string& holder) = 0;
 };
 
 }  // namespace cowtgt::fleet

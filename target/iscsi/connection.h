@@ -65,6 +65,7 @@ struct LoginRequestInfo {
     Isid isid{};
     std::uint16_t tsih = 0;
     std::uint16_t cid = 0;
+    std::uint32_t cmd_sn = 0;  ///< of the first request: where the numbering of commands begins
 };
 
 /// The owner's answer to login_requested.

@@ -47,6 +47,7 @@ LoginStep Login::receive(const LoginRequest& request, Bytes data) {
         info_.isid = request.isid;
         info_.tsih = request.tsih.get();
         info_.cid = request.cid.get();
+        info_.cmd_sn = request.cmd_sn.get();
     }
     if (!collector_.append(data)) {
         return LoginRefused{LoginStatus::out_of_resources, "the text of one step is too long"};

@@ -19,6 +19,11 @@ namespace {
 /// A volume closes in seconds, and opens again at the next login.
 constexpr const char* target_closing = "the target closes just now";
 
+/// "10.0.0.7" of "10.0.0.7:51234"
+std::string_view without_port(std::string_view peer) {
+    return peer.substr(0, peer.rfind(':'));
+}
+
 void random_bytes(MutableBytes into) {
     while (!into.empty()) {
         const ssize_t got = getrandom(into.data(), into.size(), 0);
@@ -300,6 +305,7 @@ void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequ
         refuse_session(iscsi::LoginStatus::service_unavailable, target_closing);
         return;
     }
+    if (is_kept_out(info)) return;
     const node::Target::Reinstatement reinstatement = target->reinstatement(info);
     if (reinstatement.status != iscsi::LoginStatus::success) {
         refuse_session(reinstatement.status,
@@ -328,6 +334,18 @@ void ConnectionDriver::session_wanted(iscsi::Connection&, const iscsi::LoginRequ
     });
 }
 
+/// One machine at a time: see NameHolders. The status lets the initiator try again.
+bool ConnectionDriver::is_kept_out(const iscsi::LoginRequestInfo& info) {
+    const node::NameHolders* holders = worker_->find_name_holders(instance_);
+    if (holders == nullptr) return false;
+    const std::string holder(holders->held_against(info, without_port(peer_)));
+    if (holder.empty()) return false;
+    refuse_session(iscsi::LoginStatus::service_unavailable,
+                   "another machine, at " + holder + ", has booted with this initiator name");
+    worker_->broker().name_is_shared(instance_, facts(), holder);
+    return true;
+}
+
 void ConnectionDriver::finish_attach() {
     node::Target* target = worker_->find_target(instance_);
     if (dropped_) {
@@ -353,6 +371,9 @@ void ConnectionDriver::session_started(iscsi::Connection&) {
     spdlog::info("login peer={} initiator={} target={} ring={}{}", peer_, info.initiator_name,
                  info.target_name, worker_->index(),
                  iscsi::is_ipxe(info.isid) ? " firmware=iPXE" : "");
+    if (node::NameHolders* holders = worker_->find_name_holders(instance_); holders != nullptr) {
+        holders->take(info, without_port(peer_));
+    }
     session_told_ = true;
     worker_->broker().session_began(instance_, facts());
 }

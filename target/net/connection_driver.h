@@ -82,6 +82,7 @@ private:
     void was_sent(const ring::Completion::Outcome& outcome);
     void finish_attach();
     node::SessionFacts facts() const;
+    bool is_kept_out(const iscsi::LoginRequestInfo& info);
     /// Whether this ring has no room for one more; tells the initiator.
     bool is_one_too_many();
     void refuse_by(const node::Catalogue::Found& found, node::Refusal refusal);

@@ -120,6 +120,16 @@ TEST_F(SiteTest, WhoIsStuckIsAProblemOnce) {
     EXPECT_TRUE(fleet->machines[0].stage.stuck);
 }
 
+TEST_F(SiteTest, TwoMachinesWithOneNameAreAProblemThatNamesBoth) {
+    clone("web01", mac_);
+    site_->name_is_shared("web01", session("10.0.0.21:1024", false), "10.0.0.22");
+    site_->name_is_shared("web01", session("10.0.0.21:1025", false), "10.0.0.22");
+    ASSERT_EQ(site_->fleet()->problems.size(), 1U);
+    const std::string& problem = site_->fleet()->problems[0];
+    EXPECT_NE(problem.find("10.0.0.21 "), std::string::npos) << problem;
+    EXPECT_NE(problem.find("10.0.0.22 "), std::string::npos) << problem;
+}
+
 TEST_F(SiteTest, UnknownMachinesUntilTheyAreTakenIn) {
     see(Sighting::script_asked, "", mac_);
     see(Sighting::script_asked, "", mac_);

@@ -70,6 +70,7 @@ TEST(Render, AnInstanceShowsWhatChangedAndWhatWasKept) {
               "  url         iscsi://10.0.0.1:3260/iqn.2026-01.test:web01/0\n"
               "  mac         -\n"
               "  initiator   any (no MAC was given)\n"
+              "  boot        not known: cowtgtd does not run\n"
               "  uuid        0b3983cd-badb-4456-ab08-9015b25a414b\n"
               "  created     2026-01-01T00:00:00Z\n"
               "  session     iqn.x:a from 10.0.0.7:5 since 2026-01-01T00:00:01Z (ISID "
