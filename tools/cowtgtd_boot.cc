@@ -34,7 +34,10 @@ Result<void> capture_template(const config::Config& config, const store::Templat
 
 BootHelper::BootHelper(boost::asio::io_context& io, const config::Config& config,
                        const store::Store& store)
-    : io_(io), config_(config), site_(config, store, {COWTGT_VERSION, now_ms, {}}), timer_(io) {}
+    : io_(io),
+      config_(config),
+      site_(config, store, {COWTGT_VERSION, now_ms, {}, {}}),
+      timer_(io) {}
 
 BootHelper::~BootHelper() {
     is_stopping_ = true;
