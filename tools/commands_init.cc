@@ -36,8 +36,11 @@ void add_init(CLI::App& app, Invocation& invocation) {
                      "where iSCSI is served; may be given again (default [::]:3260)")
         ->type_name("ADDR:PORT")
         ->allow_extra_args(false);
-    init->add_option("--http", options.http, "where boot scripts are served (default: nowhere)")
-        ->type_name("ADDR:PORT");
+    init->add_option("--http", options.http,
+                     "where boot scripts are served; may be given again; none for no HTTP "
+                     "(default [::]:8080)")
+        ->type_name("ADDR:PORT")
+        ->allow_extra_args(false);
     init->callback([&invocation, &options] {
         invocation.run = [&invocation, &options] {
             options.config_file = invocation.config_file;

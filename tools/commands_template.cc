@@ -4,6 +4,7 @@
 
 #include "tools/cowtgt_images.h"
 #include "tools/cowtgt_render.h"
+#include "tools/render_boot.h"
 
 namespace cowtgt::tools {
 
@@ -15,7 +16,63 @@ struct Words {
     std::string source, label;
     ImportWords import;
     bool dry_run = false;
+    std::string mode, initramfs;
+    std::vector<std::string> settings;  ///< NAME=VALUE
+    boot::CaptureOptions boot;
 };
+
+Result<json> run_import(const config::Config& config, Words& words) {
+    if (!words.mode.empty()) {
+        auto mode = boot::parse_boot_mode(words.mode);
+        if (!mode) return mode.error();
+        words.boot.mode = *mode;
+    }
+    if (!words.initramfs.empty()) {
+        auto dialect = boot::parse_dialect(words.initramfs);
+        if (!dialect) return dialect.error();
+        words.boot.dialect = *dialect;
+    }
+    return import_image(config, words.import, words.boot);
+}
+
+/// {"mode": "disk"}; a word without "=" gets an empty value.
+json settings_of(const std::vector<std::string>& words) {
+    json settings = json::object();
+    for (const std::string& word : words) {
+        const std::size_t equals = std::min(word.find('='), word.size());
+        settings[word.substr(0, equals)] = word.substr(std::min(equals + 1, word.size()));
+    }
+    return settings;
+}
+
+int has_failure(const json& check) {
+    const json& findings = check.at("findings");
+    return std::any_of(findings.begin(), findings.end(),
+                       [](const json& finding) { return finding.at("severity") == "failure"; });
+}
+
+/// What machines of the template boot with, where that is not found out or not wanted.
+void add_boot_options(CLI::App& import, Words& words) {
+    import
+        .add_option("--kernel-version", words.boot.kernel_version,
+                    "which kernel of the image machines boot (usual: the newest)")
+        ->type_name("VERSION");
+    import
+        .add_option("--kernel", words.boot.kernel,
+                    "kernel of an image that cannot be looked into (not ext2, ext3 or ext4)")
+        ->type_name("FILE");
+    import.add_option("--initrd", words.boot.initrd, "its initrd")->type_name("FILE");
+    import
+        .add_option("--mode", words.mode,
+                    "kernel: by HTTP (usual where there is one); disk: the image's boot loader")
+        ->type_name("kernel|disk");
+    import.add_option("--initramfs", words.initramfs, "what is in the initrd, if it is not seen")
+        ->type_name("dracut|debian|ibft");
+    import
+        .add_option("--words", words.boot.extra_words,
+                    "more for the kernel's command line, such as \"quiet console=ttyS0\"")
+        ->type_name("WORDS");
+}
 
 }  // namespace
 
@@ -33,7 +90,7 @@ void add_templates(CLI::App& app, Invocation& invocation) {
         "  cowtgt template import https://example.org/debian-12.raw.xz --name debian12\n\n"
         "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img. Any of them\n"
         "may be packed with gzip, xz or zstd, and come from a disk, a pipe or a web server.",
-        [&words](const config::Config& config) { return import_image(config, words.import); },
+        [&words](const config::Config& config) { return run_import(config, words); },
         render_import);
     import
         ->add_option("image", words.import.image,
@@ -47,6 +104,7 @@ void add_templates(CLI::App& app, Invocation& invocation) {
         ->type_name("HEX");
     import->add_option("--note", words.import.note, "a line for people, shown with the template")
         ->type_name("TEXT");
+    add_boot_options(*import, words);
 
     add_command(*group, invocation, "ls", "list all versions of all templates", "",
                 asking("template ls", [] { return json::object(); }), render_templates);
@@ -81,12 +139,38 @@ void add_templates(CLI::App& app, Invocation& invocation) {
                                return json{{"template", words.source}, {"note", words.label}};
                            }),
                     render_template);
-    for (CLI::App* command : {show, remove, tag, note}) {
+    CLI::App* check = add_command(
+        *group, invocation, "check",
+        "what clones of a template would share, or could not boot with",
+        "Example:\n  cowtgt template check debian12\n\n"
+        "Each finding says what it breaks and how to mend it. Ends with 1 if one is a failure.",
+        [&invocation, &words](const config::Config& config) {
+            invocation.status = has_failure;
+            return check_boot(config, words.source);
+        },
+        render_check);
+    CLI::App* set = add_command(
+        *group, invocation, "set", "change how the machines of a template boot",
+        "Settings:\n  mode=kernel|disk                  by HTTP, or by the disk's own boot loader\n"
+        "  initramfs=dracut|debian|ibft      what is in the initrd\n"
+        "  words=WORDS                       more for the kernel's command line\n"
+        "\nExample:\n  cowtgt template set debian12 words=\"quiet console=ttyS0\"\n\n"
+        "It counts from the next boot on.",
+        asking(
+            "template set",
+            [&words] {
+                return json{{"template", words.source}, {"settings", settings_of(words.settings)}};
+            }),
+        render_template_boot);
+    for (CLI::App* command : {show, remove, tag, note, check, set}) {
         command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
             ->required()
             ->type_name("TEMPLATE");
     }
     note->add_option("text", words.label, "one line")->type_name("TEXT");
+    set->add_option("setting", words.settings, "what to change")
+        ->required()
+        ->type_name("SETTING=VALUE");
     tag->add_option("tag", words.label, "a word such as stable")->required()->type_name("TAG");
 }
 

@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
     add_streams(app, invocation);
     add_export(app, invocation);
     add_check(app, invocation);
+    add_boot(app, invocation);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked) {  // --help, --version

@@ -58,6 +58,7 @@ void add_layers(CLI::App& app, Invocation& invocation);     ///< snapshot, resiz
 void add_space(CLI::App& app, Invocation& invocation);      ///< du, diff
 void add_streams(CLI::App& app, Invocation& invocation);    ///< send, receive
 void add_export(CLI::App& app, Invocation& invocation);     ///< export ...
+void add_boot(CLI::App& app, Invocation& invocation);       ///< unknown, adopt, plan, apply
 void add_check(CLI::App& app, Invocation& invocation);      ///< check
 
 }  // namespace cowtgt::tools

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "boot-helper/site/commands.h"
 #include "cow-store/descriptor.h"
 #include "cow-store/store/store.h"
 #include "target/control/describe.h"
@@ -181,8 +182,10 @@ Result<json> export_template(const config::Config& config, const store::Template
 
 }  // namespace
 
-Result<json> import_image(const config::Config& config, const ImportWords& words) {
+Result<json> import_image(const config::Config& config, const ImportWords& words,
+                          const boot::CaptureOptions& boot) {
     if (auto checked = store::check_name(words.name); !checked) return checked.error();
+    if (auto checked = boot::check_capture_options(boot); !checked) return checked.error();
     ProgressLine line("importing " + words.name);
     store::ImportOptions options;
     options.name = words.name;
@@ -200,11 +203,43 @@ Result<json> import_image(const config::Config& config, const ImportWords& words
     if (auto mended = mend_store(config); !mended) return mended.error();
     auto store = store::Store::open(config.store, store::Locking::none);
     if (!store) return store.error();
+    json boots_with;
+    options.fill_boot_folder = [&](const identity::BlockSource& disk,
+                                   const fs::path& folder) -> Result<void> {
+        auto record = boot::capture(disk, boot, folder);
+        if (!record) return record.error();
+        boots_with = boot::describe(*record);
+        return {};
+    };
     auto imported = (*store)->import_template(options);
     if (!imported) return imported.error();
     json result = control::describe_template(imported->info);
     result["twin"] = imported->twin.empty() ? json() : json(imported->twin);
+    result["boot"] = std::move(boots_with);
     return result;
+}
+
+Result<json> check_boot(const config::Config& config, const std::string& ref) {
+    auto parsed = store::parse_template_ref(ref);
+    if (!parsed) return parsed.error();
+    auto store = store::Store::open(config.store, store::Locking::none);
+    if (!store) return store.error();
+    const auto info = (*store)->find_template(*parsed);
+    if (!info) return info.error();
+    const fs::path folder = (*store)->boot_folder(info->name, info->version);
+    auto record = boot::read_boot_record(folder);
+    if (!record && record.error().code == ErrorCode::not_found) {
+        // A version that a commit made, or an older cowtgt.
+        const auto fill = [](const identity::BlockSource& disk, const fs::path& to) {
+            auto taken = boot::capture(disk, {}, to);
+            return taken ? Result<void>() : taken.error();
+        };
+        auto added = (*store)->add_boot_folder({info->name, info->version, ""}, fill);
+        if (!added && added.error().code != ErrorCode::exists) return added.error();
+        record = boot::read_boot_record(folder);
+    }
+    if (!record) return record.error();
+    return boot::check_template(**store, *info, *record);
 }
 
 Result<json> export_disk(const config::Config& config, const std::string& name,

@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "boot-helper/capture/capture.h"
 #include "cow-store/base/result.h"
 #include "target/config/config.h"
 #include "target/control/output.h"
@@ -17,9 +18,14 @@ struct ImportWords {
     std::string note;
 };
 
+/// Looks at a template once more, in this process: boot::check_template.
+Result<nlohmann::json> check_boot(const config::Config& config, const std::string& ref);
+
 /// Imports in this process, also beside a running daemon, which finds the new version by itself.
-/// The result is a template (operations.h) with twin: the version with the same content, or null.
-Result<nlohmann::json> import_image(const config::Config& config, const ImportWords& words);
+/// The result is a template (operations.h) with twin: the version with the same content, or null,
+/// and boot: what its machines boot with (boot::describe).
+Result<nlohmann::json> import_image(const config::Config& config, const ImportWords& words,
+                                    const boot::CaptureOptions& boot);
 
 /// Writes the disk of an instance, or of a template, to a file; a raw one also to "-". An existing
 /// file is replaced once the export is whole; a block device is written to. The result has name,

@@ -22,6 +22,18 @@ Result<fs::path> whole_path(const fs::path& path) {
     return whole;
 }
 
+Result<std::vector<config::Endpoint>> endpoints_of(const std::vector<std::string>& texts,
+                                                   std::string_view usual) {
+    std::vector<config::Endpoint> endpoints;
+    for (const std::string& text : texts) {
+        auto endpoint = config::parse_endpoint(text);
+        if (!endpoint) return endpoint.error();
+        endpoints.push_back(std::move(*endpoint));
+    }
+    if (endpoints.empty()) endpoints.push_back(config::parse_endpoint(usual).value());
+    return endpoints;
+}
+
 Result<config::Config> config_of(const InitOptions& options) {
     config::Config config;
     if (auto checked = config::check_iqn_prefix(options.iqn_prefix); !checked) {
@@ -34,18 +46,13 @@ Result<config::Config> config_of(const InitOptions& options) {
     auto store = whole_path(options.store);
     if (!store) return store.error();
     config.store = std::move(*store);
-    for (const std::string& text : options.listen) {
-        auto endpoint = config::parse_endpoint(text);
-        if (!endpoint) return endpoint.error();
-        config.listen.push_back(std::move(*endpoint));
-    }
-    if (config.listen.empty()) {
-        config.listen.push_back(config::parse_endpoint(config::default_listen).value());
-    }
-    if (!options.http.empty()) {
-        auto endpoint = config::parse_endpoint(options.http);
-        if (!endpoint) return endpoint.error();
-        config.http = std::move(*endpoint);
+    auto listen = endpoints_of(options.listen, config::default_listen);
+    if (!listen) return listen.error();
+    config.listen = std::move(*listen);
+    if (options.http != std::vector<std::string>{"none"}) {
+        auto http = endpoints_of(options.http, config::default_http);
+        if (!http) return http.error();
+        config.http = std::move(*http);
     }
     config.control_socket = config::control_socket_for(config.file, config.store);
     config.machines_file = config.file.parent_path() / "machines.toml";

@@ -15,7 +15,7 @@ struct InitOptions {
     std::string iqn_prefix;
     std::filesystem::path store;
     std::vector<std::string> listen;  ///< ADDRESS:PORT; empty: the default
-    std::string http;                 ///< empty: none
+    std::vector<std::string> http;    ///< the same; "none": no HTTP
 };
 
 /// Makes the store, then cowtgt.toml and machines.toml (an existing machines.toml stays). exists

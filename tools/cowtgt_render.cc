@@ -6,67 +6,14 @@
 
 #include "target/config/size.h"
 #include "target/control/protocol.h"
+#include "tools/render_boot.h"
+#include "tools/render_parts.h"
 
 namespace cowtgt::tools {
 
 using nlohmann::json;
 
 namespace {
-
-/// What stands at `key`, or null: an older or newer daemon may have other fields.
-const json& at(const json& object, std::string_view key) {
-    static const json nothing;
-    const auto found = object.is_object() ? object.find(key) : object.end();
-    return object.is_object() && found != object.end() ? *found : nothing;
-}
-
-std::string text(const json& object, std::string_view key) {
-    const json& value = at(object, key);
-    if (value.is_string()) return value.get<std::string>();
-    return value.is_null() ? "" : control::json_text(value);
-}
-
-std::uint64_t number(const json& object, std::string_view key) {
-    const json& value = at(object, key);
-    return value.is_number_integer() && value >= 0 ? value.get<std::uint64_t>() : 0;
-}
-
-std::string size(const json& object, std::string_view key) {
-    return config::short_size(number(object, key));
-}
-
-std::string or_dash(std::string value) {
-    return value.empty() ? "-" : value;
-}
-
-/// The strings of an array, joined.
-std::string joined(const json& array, std::string_view separator) {
-    std::string result;
-    for (const json& element : array) {
-        if (!result.empty()) result += separator;
-        result += element.is_string() ? element.get<std::string>() : control::json_text(element);
-    }
-    return result;
-}
-
-/// "template    debian12@3", the names in one column.
-std::string field(std::string_view name, const std::string& value) {
-    constexpr std::size_t width = 12;
-    std::string line = "  " + std::string(name);
-    line.resize(std::max(line.size() + 1, width + 2), ' ');
-    return line + value + "\n";
-}
-
-/// One line per element of a list, the name at the first only.
-std::string fields(std::string_view name, const json& array) {
-    std::string result;
-    for (const json& element : array) {
-        const bool is_first = result.empty();
-        result +=
-            field(is_first ? name : "", element.is_string() ? element.get<std::string>() : "");
-    }
-    return result;
-}
 
 std::string where_and_kind(const json& item) {
     std::string result = text(item, "where") + " " + text(item, "kind");
@@ -179,11 +126,11 @@ std::string render_table(const std::vector<std::vector<std::string>>& rows,
 std::string render_instances(const json& instances) {
     if (instances.empty()) return "no instances; make one with: cowtgt clone TEMPLATE NAME\n";
     std::vector<std::vector<std::string>> rows = {
-        {"NAME", "TEMPLATE", "SIZE", "OWN", "SESSIONS", "MAC", "TARGET"}};
+        {"NAME", "TEMPLATE", "SIZE", "OWN", "SESSIONS", "STAGE", "MAC", "TARGET"}};
     for (const json& instance : instances) {
         rows.push_back({text(instance, "name"), text(instance, "template"),
                         size(instance, "size_bytes"), size(instance, "allocated_bytes"),
-                        std::to_string(at(instance, "sessions").size()),
+                        std::to_string(at(instance, "sessions").size()), stage_word(instance),
                         or_dash(text(instance, "mac")), text(instance, "target")});
     }
     return render_table(rows, {2, 3, 4}) + render_damage(instances, "name");
@@ -200,6 +147,7 @@ std::string render_instance(const json& instance) {
     result += fields("url", at(instance, "urls"));
     result += field("mac", or_dash(text(instance, "mac")));
     result += field("initiator", initiator_text(instance));
+    result += field("boot", stage_text(instance));
     result += fields("setting", at(instance, "settings"));
     if (at(instance, "ephemeral") == true)
         result += field("ephemeral", "back to the template at each boot");
@@ -265,6 +213,7 @@ std::string render_template(const json& info) {
     result += field("imported", text(info, "imported_at") + " from " + text(info, "source"));
     if (!text(info, "note").empty()) result += field("note", text(info, "note"));
     result += field("instances", or_dash(joined(at(info, "instances"), ", ")));
+    result += render_boot(at(info, "boot"));
     return result + render_contents(at(info, "contents")) +
            render_identity(at(info, "identity"), IdentityOf::template_version) +
            render_references(at(info, "references"));
@@ -275,6 +224,7 @@ std::string render_import(const json& info) {
                          size(info, "allocated_bytes") + " of data)\n";
     const std::string twin = text(info, "twin");
     if (!twin.empty()) result += "  note: " + twin + " has the same content\n";
+    result += render_boot(at(info, "boot"));
     return result + render_identity(at(info, "identity"), IdentityOf::template_version) +
            render_references(at(info, "references"));
 }
@@ -288,6 +238,8 @@ std::string render_status(const json& status) {
     result += field("templates", text(status, "templates"));
     result += field("instances", text(status, "instances"));
     result += field("cowtgtd", daemon.is_null() ? "does not run" : "runs");
+    for (const json& problem : at(status, "problems"))
+        result += field("problem", problem.is_string() ? problem.get<std::string>() : "");
     if (!daemon.is_object()) return result;
     for (const auto& [key, value] : daemon.items()) {
         if (!value.is_structured()) result += field(key, text(daemon, key));

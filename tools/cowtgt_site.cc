@@ -7,6 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "boot-helper/site/commands.h"
+
 namespace cowtgt::tools {
 
 namespace {
@@ -14,10 +16,41 @@ namespace {
 constexpr std::chrono::milliseconds lock_patience{2000};
 constexpr std::chrono::milliseconds lock_retry{20};
 
+std::int64_t now_ms() {
+    using namespace std::chrono;
+    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
 void tell(const std::vector<std::string>& sentences) {
     for (const std::string& sentence : sentences) {
         std::fprintf(stderr, "cowtgt: %s\n", sentence.c_str());
     }
+}
+
+/// The same commands as in the daemon; how far machines are is not known.
+void add_boot_commands(OfflineSite& site) {
+    boot::Site::Options options;
+    options.version = COWTGT_VERSION;
+    options.now_ms = now_ms;
+    options.lines = [store = site.store.get(), operations = site.operations.get()] {
+        config::Machines lines;
+        const auto instances = store->instances();
+        if (!instances) return lines;
+        for (const store::InstanceInfo& info : *instances) {
+            config::Machine& line = lines[info.name];
+            const auto written = operations->machines().find(info.name);
+            if (written != operations->machines().end()) line = written->second;
+            line.name = info.name;
+        }
+        return lines;
+    };
+    site.boot_site =
+        std::make_unique<boot::Site>(site.operations->config(), *site.store, std::move(options));
+    control::Extensions extensions =
+        boot::boot_extensions(*site.boot_site, *site.operations, *site.store);
+    extensions.describe_instance = {};
+    extensions.describe_site = {};
+    site.operations->extend(std::move(extensions));
 }
 
 Result<OfflineSite> take_over(const config::Config& config, std::unique_ptr<store::Store> store) {
@@ -31,6 +64,7 @@ Result<OfflineSite> take_over(const config::Config& config, std::unique_ptr<stor
                                                             std::move(*machines), *site.instances);
     if (auto read = site.operations->read_secrets(); !read) return read.error();
     tell(site.operations->recover());
+    add_boot_commands(site);
     return site;
 }
 

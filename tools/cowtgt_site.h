@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "boot-helper/site/site.h"
 #include "cow-store/base/result.h"
 #include "cow-store/store/store.h"
 #include "target/config/config.h"
@@ -20,6 +21,7 @@ struct OfflineSite {
     std::unique_ptr<store::Store> store;
     std::unique_ptr<control::OfflineInstances> instances;
     std::unique_ptr<control::Operations> operations;
+    std::unique_ptr<boot::Site> boot_site;
 };
 
 /// Whoever answers for the store at the moment: exactly one of the two is there.

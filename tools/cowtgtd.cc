@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "boot-helper/site/commands.h"
 #include "cow-store/store/store.h"
 #include "target/config/config.h"
 #include "target/config/machines_file.h"
@@ -24,6 +25,7 @@
 #include "target/control/operations.h"
 #include "target/control/service.h"
 #include "target/fleet/fleet.h"
+#include "tools/cowtgtd_boot.h"
 #include "tools/exit_codes.h"
 
 namespace cowtgt {
@@ -55,7 +57,7 @@ std::uint32_t ring_count(const config::Config& config) {
 }
 
 void reload(control::Operations& operations) {
-    auto result = operations.reload();
+    auto result = operations.run("apply", nlohmann::json::object());
     if (!result) {
         spdlog::error("reload refused, the old state stays in force reason=\"{}\"",
                       result.error().message);
@@ -85,7 +87,14 @@ public:
         fleet_ = std::make_unique<fleet::Fleet>(
             *store_, config_,
             [this](std::function<void()> work) { asio::post(io_, std::move(work)); });
+        boot_helper_ = std::make_unique<tools::BootHelper>(
+            io_, config_, *store_, [this](const std::string& machine) {
+                const auto noted = fleet_->boot_script_asked(machine);
+                if (!noted) spdlog::error("{}: {}", machine, noted.error().message);
+            });
+        fleet_->set_observer(&boot_helper_->site());
         operations_ = std::make_unique<control::Operations>(config_, *store_, *machines, *fleet_);
+        operations_->extend(boot::boot_extensions(boot_helper_->site(), *operations_, *store_));
         if (auto done = fleet_->start_rings(ring_count(config_)); !done) return done;
         // Early: whoever boots at the same time as this host is told to wait, not that there is no
         // target.
@@ -103,6 +112,7 @@ public:
             control::ControlServer::open(io_, config_.control_socket, service_->handler());
         if (!server) return server.error();
         server_ = std::move(server).value();
+        boot_helper_->start();
         fleet_->admit_logins();
         return {};
     }
@@ -119,6 +129,7 @@ public:
         server_.reset();
         end_exports();
         if (fleet_) fleet_->shut_down();
+        boot_helper_.reset();
     }
 
 private:
@@ -152,6 +163,7 @@ private:
     asio::io_context io_;
     asio::signal_set signals_;
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<tools::BootHelper> boot_helper_;  ///< outlives the rings that it hears of
     std::unique_ptr<fleet::Fleet> fleet_;
     std::unique_ptr<control::Operations> operations_;
     std::unique_ptr<control::ControlService> service_;
@@ -190,7 +202,7 @@ int main(int argc, char** argv) {
     app.add_option("--config", config_file, "configuration file")->capture_default_str();
     app.set_version_flag("--version", std::string("cowtgtd ") + COWTGT_VERSION);
     app.footer(
-        "Signals: SIGTERM flushes everything and exits 0, SIGHUP reads machines.toml again.\n"
+        "Signals: SIGTERM flushes everything and exits 0, SIGHUP is cowtgt apply.\n"
         "See cowtgtd(8), cowtgt(1), cowtgt.toml(5).");
     try {
         app.parse(argc, argv);

@@ -42,6 +42,14 @@ struct BootEvent {
     std::string peer;  ///< address
 };
 
+/// Told of every request that says something about a boot.
+class BootEvents {
+public:
+    virtual ~BootEvents() = default;
+    /// On the server's thread; must not wait.
+    virtual void boot_event(const BootEvent& event) = 0;
+};
+
 struct Outcome {
     Answer answer;
     std::optional<BootEvent> event;  ///< for a GET

@@ -225,12 +225,18 @@ bool is_older_version(std::string_view a, std::string_view b) {
 }
 
 Result<CopiedFile> copy_file(FileTree& tree, std::string_view path, const FileTree::Sink& sink) {
+    return copy_hashed([&](const FileTree::Sink& hashing) { return tree.read(path, hashing); },
+                       sink);
+}
+
+Result<CopiedFile> copy_hashed(const std::function<Result<void>(const FileTree::Sink&)>& read,
+                               const FileTree::Sink& sink) {
     const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(),
                                                                   EVP_MD_CTX_free);
     const Error hash_error{ErrorCode::failed, "OpenSSL has no SHA-256"};
     if (!hash || EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) != 1) return hash_error;
     CopiedFile copied;
-    const Result<void> done = tree.read(path, [&](Bytes bytes) -> Result<void> {
+    const Result<void> done = read([&](Bytes bytes) -> Result<void> {
         if (EVP_DigestUpdate(hash.get(), bytes.data(), bytes.size()) != 1) return hash_error;
         copied.size_bytes += bytes.size();
         return sink(bytes);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +79,9 @@ struct CopiedFile {
     std::string sha256;  ///< 64 hex digits, lower case
     std::uint64_t size_bytes = 0;
 };
+/// Has `read` hand out bytes, hashes them and hands them on.
+Result<CopiedFile> copy_hashed(const std::function<Result<void>(const FileTree::Sink&)>& read,
+                               const FileTree::Sink& sink);
 /// Hands a file to `sink` in pieces and hashes it meanwhile.
 Result<CopiedFile> copy_file(FileTree& tree, std::string_view path, const FileTree::Sink& sink);
 

@@ -20,14 +20,6 @@ class io_context;
 
 namespace cowtgt::boot {
 
-/// Told of every request that says something about a boot.
-class BootEvents {
-public:
-    virtual ~BootEvents() = default;
-    /// On the thread that runs the io_context; must not wait.
-    virtual void boot_event(const BootEvent& event) = 0;
-};
-
 /// The fleet as it is now; called for each request, on the thread that runs the io_context.
 using FleetSource = std::function<std::shared_ptr<const Fleet>()>;
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "cow-store/store/boot_folder.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/content.h"
 #include "cow-store/store/documents.h"
@@ -268,6 +269,15 @@ Result<TemplateDocument> describe_image(const Context& context, const ImageInput
     return document;
 }
 
+Result<void> look_for_boot(const Context& context, const std::filesystem::path& folder,
+                           const Making& making, const Content& content,
+                           const FillBootFolder& fill) {
+    const Result<Descriptor> image = open_descriptor(making.image, O_RDONLY);
+    if (!image) return image.error();
+    return make_boot_folder(context, folder,
+                            ImageSource(image->get(), content.size, making.image.string()), fill);
+}
+
 bool is_taken(const Error& error) {
     return error.os_errno == EEXIST || error.os_errno == ENOTEMPTY;
 }
@@ -326,6 +336,11 @@ Result<ImportResult> import_template(const Context& context, const ImportOptions
     Result<TemplateDocument> document =
         describe_image(context, *input, making, *content, options.note);
     if (!document) return std::move(document).error();
+    if (options.fill_boot_folder) {
+        Result<void> filled =
+            look_for_boot(context, workplace->path(), making, *content, options.fill_boot_folder);
+        if (!filled) return std::move(filled).error();
+    }
     const Result<std::uint32_t> version = publish_version(context, *workplace, options.name);
     if (!version) return version.error();
 

@@ -17,7 +17,8 @@ namespace cowtgt::store {
 /// Where things lie in a store's directory.
 ///
 ///     store.json  lock  ballast  tmp/  sums/{UUID.json, UUID.xxh3}
-///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3, UUID.cow...}}
+///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3, UUID.cow...,
+///     boot/}}
 ///     instances/NAME/{instance.json, live.cow, UUID.cow...}
 ///     receiving/NAME/{stream.json, received, live.cow}
 struct Layout {
@@ -40,12 +41,16 @@ struct Layout {
     Path version(std::string_view name, std::uint32_t number) const {
         return versions_of(name) / std::to_string(number);
     }
+    Path boot_folder_of(std::string_view name, std::uint32_t number) const {
+        return version(name, number) / boot_folder;
+    }
     Path instance(std::string_view name) const { return instances() / name; }
 
     static constexpr const char* tags_file = "tags.json";
     static constexpr const char* template_file = "template.json";
     static constexpr const char* image_file = "image.raw";
     static constexpr const char* chunks_file = "chunks.xxh3";
+    static constexpr const char* boot_folder = "boot";  ///< boot-helper/capture says what is in it
     static constexpr const char* instance_file = "instance.json";
     static constexpr const char* stream_file = "stream.json";  ///< in a folder of receiving/
     static constexpr const char* received_file = "received";   ///< there: records, in their order

@@ -11,6 +11,7 @@
 
 #include "cow-store/file_posix.h"
 #include "cow-store/store/boot.h"
+#include "cow-store/store/boot_folder.h"
 #include "cow-store/store/catalogue.h"
 #include "cow-store/store/changes.h"
 #include "cow-store/store/commit.h"
@@ -201,6 +202,18 @@ Result<TemplateInfo> Store::note_template(const TemplateRef& ref, std::string_vi
 
 Result<std::uint64_t> Store::try_remove_template(const TemplateRef& ref) const {
     return store::try_remove_template(state_->context, ref);
+}
+
+Result<std::unique_ptr<identity::BlockSource>> Store::open_template(const TemplateRef& ref) const {
+    return store::open_template(state_->context, ref);
+}
+
+Result<void> Store::add_boot_folder(const TemplateRef& ref, const FillBootFolder& fill) {
+    return store::add_boot_folder(state_->context, ref, fill);
+}
+
+std::filesystem::path Store::boot_folder(std::string_view name, std::uint32_t version) const {
+    return state_->context.layout.boot_folder_of(name, version);
 }
 
 Result<TemplateInfo> Store::tag_template(const TemplateRef& ref, std::string_view tag) {

@@ -14,6 +14,10 @@
 #include "cow-store/base/uuid.h"
 #include "cow-store/store/environment.h"
 
+namespace cowtgt::identity {
+class BlockSource;
+}
+
 /// The directory of templates and instances (DESIGN: one directory per object, named as the user
 /// named it; small metadata files are text, replaced atomically).
 ///
@@ -156,6 +160,10 @@ struct Changes {
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
 class ByteStream;  // byte_stream.h: what can be read once and in order
+/// Takes what machines boot with (kernel, initrd) from the disk of a template and leaves it,
+/// synced, in a folder that belongs to the version from then on. An error ends the import.
+using FillBootFolder = std::function<Result<void>(const identity::BlockSource& disk,
+                                                  const std::filesystem::path& folder)>;
 
 struct ImportOptions {
     std::filesystem::path image;  ///< "-" is standard input
@@ -165,6 +173,7 @@ struct ImportOptions {
     std::string name;
     std::string note;  ///< for people
     Progress progress;
+    FillBootFolder fill_boot_folder;  ///< empty: the version has no boot folder yet
 };
 struct ImportResult {
     TemplateInfo info;
@@ -248,6 +257,13 @@ public:
     Result<TemplateInfo> find_template(const TemplateRef& ref) const;
     /// in_use while an instance is made on it, naming it. Version 0: all versions.
     Result<void> remove_template(const TemplateRef& ref);
+    /// The disk of a template version, for reading; of any thread, one at a time.
+    Result<std::unique_ptr<identity::BlockSource>> open_template(const TemplateRef& ref) const;
+    /// For a version that was made without one, as by commit. exists: it has one. Safe beside a
+    /// running daemon (any Locking).
+    Result<void> add_boot_folder(const TemplateRef& ref, const FillBootFolder& fill);
+    /// Where it is or would be.
+    std::filesystem::path boot_folder(std::string_view name, std::uint32_t version) const;
 
     /// Whether remove_template would be refused; else the bytes that it would give back.
     Result<std::uint64_t> try_remove_template(const TemplateRef& ref) const;

@@ -42,6 +42,7 @@ constexpr std::array work_names = {
              ", which keeps what it has"},
     WorkName{Work::remove_stream, "rm-stream",
              "finished the removal of what had arrived of a stream for instance ", ""},
+    WorkName{Work::boot_folder, "boot", "", ""},  // looked for again when it is needed
     WorkName{Work::remove_template, "rm-template", "finished the removal of template ", ""},
     WorkName{Work::remove_instance, "rm-instance", "finished the removal of instance ", ""},
     WorkName{Work::replace, "replace", "", ""},

@@ -24,6 +24,7 @@ enum class Work {
     receive,
     rebase,
     remove_stream,
+    boot_folder,
     remove_template,
     remove_instance,
     replace,

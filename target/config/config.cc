@@ -69,30 +69,41 @@ Result<void> read_socket(const Reading& reading) {
     return {};
 }
 
+Result<void> add_endpoint(const Reading& reading, const TomlString& value,
+                          std::vector<Endpoint>& endpoints) {
+    auto endpoint = parse_endpoint(value.text);
+    if (!endpoint) return reading.wrong_at(value.place, endpoint.error());
+    if (std::find(endpoints.begin(), endpoints.end(), *endpoint) != endpoints.end()) {
+        return error_at(reading.file, value.place,
+                        "'" + value.text + "' is in the list twice; remove one");
+    }
+    endpoints.push_back(std::move(*endpoint));
+    return {};
+}
+
 Result<void> read_listen(const Reading& reading) {
     const auto* values = std::get_if<std::vector<TomlString>>(&reading.entry.value);
     if (values == nullptr || values->empty()) {
         return reading.wrong("is a list of addresses, such as [\"0.0.0.0:3260\", \"[::]:3260\"]");
     }
     for (const TomlString& value : *values) {
-        auto endpoint = parse_endpoint(value.text);
-        if (!endpoint) return reading.wrong_at(value.place, endpoint.error());
-        auto& listen = reading.config.listen;
-        if (std::find(listen.begin(), listen.end(), *endpoint) != listen.end()) {
-            return error_at(reading.file, value.place,
-                            "'" + value.text + "' is in the list twice; remove one");
-        }
-        listen.push_back(std::move(*endpoint));
+        if (auto added = add_endpoint(reading, value, reading.config.listen); !added) return added;
     }
     return {};
 }
 
+/// A list, or one address as it was once written; an empty list is no HTTP.
 Result<void> read_http(const Reading& reading) {
-    const auto* value = std::get_if<TomlString>(&reading.entry.value);
-    if (value == nullptr) return reading.wrong("is an address, such as \"0.0.0.0:8080\"");
-    auto endpoint = parse_endpoint(value->text);
-    if (!endpoint) return reading.wrong_at(value->place, endpoint.error());
-    reading.config.http = std::move(*endpoint);
+    if (const auto* value = std::get_if<TomlString>(&reading.entry.value)) {
+        return add_endpoint(reading, *value, reading.config.http);
+    }
+    const auto* values = std::get_if<std::vector<TomlString>>(&reading.entry.value);
+    if (values == nullptr) {
+        return reading.wrong("is a list of addresses, such as [\"10.0.0.1:8080\"]");
+    }
+    for (const TomlString& value : *values) {
+        if (auto added = add_endpoint(reading, value, reading.config.http); !added) return added;
+    }
     return {};
 }
 
@@ -179,6 +190,15 @@ constexpr std::array settings = {
     SettingRow{"verify", read_verify},
 };
 
+std::string list_text(const std::vector<Endpoint>& endpoints) {
+    std::string text;
+    for (const Endpoint& endpoint : endpoints) {
+        if (!text.empty()) text += ", ";
+        text += toml_string(to_string(endpoint));
+    }
+    return "[" + text + "]";
+}
+
 std::string known_settings() {
     std::string names;
     for (const SettingRow& row : settings) {
@@ -244,11 +264,6 @@ std::filesystem::path control_socket_for(const std::filesystem::path& file,
 }
 
 std::string config_text(const Config& config) {
-    std::string listen;
-    for (const Endpoint& endpoint : config.listen) {
-        if (!listen.empty()) listen += ", ";
-        listen += toml_string(to_string(endpoint));
-    }
     std::string text =
         "# cowtgt: one site. The machines are in machines.toml, beside this file.\n"
         "\n"
@@ -258,10 +273,10 @@ std::string config_text(const Config& config) {
     text += "# The folder of templates and instances.\n";
     text += "store = " + toml_string(config.store.string()) + "\n\n";
     text += "# Where iSCSI is served: addresses of this host, or 0.0.0.0 and [::] for all.\n";
-    text += "listen = [" + listen + "]\n\n";
-    text += "# Boot scripts, kernels and metrics over HTTP; without a line there is no HTTP.\n";
-    text += config.http ? "http = " + toml_string(to_string(*config.http)) + "\n\n"
-                        : std::string("# http = \"[::]:8080\"\n\n");
+    text += "listen = " + list_text(config.listen) + "\n\n";
+    text += "# Boot scripts, kernels and metrics over HTTP, read-only; without a line no HTTP.\n";
+    text += config.http.empty() ? "# http = [" + toml_string(default_http) + "]\n\n"
+                                : "http = " + list_text(config.http) + "\n\n";
     text += "# The socket over which cowtgt talks to cowtgtd.\n";
     text += "socket = " + toml_string(config.control_socket.string()) + "\n\n";
     text += "# Threads that serve; 0 is one per core.\n";

@@ -17,6 +17,7 @@ inline constexpr std::string_view default_config_file = "/etc/cowtgt/cowtgt.toml
 inline constexpr std::string_view default_store = "/var/lib/cowtgt";
 inline constexpr std::string_view default_control_socket = "/run/cowtgt/cowtgt.sock";
 inline constexpr std::string_view default_listen = "[::]:3260";
+inline constexpr std::string_view default_http = "[::]:8080";
 inline constexpr std::uint32_t rings_max = 256;
 inline constexpr std::uint32_t busy_poll_us_max = 1000;
 
@@ -30,7 +31,7 @@ struct Config {
     std::string iqn_prefix;      ///< check_iqn_prefix holds
     std::filesystem::path store = default_store;
     std::vector<Endpoint> listen;  ///< iSCSI portals; at least one
-    std::optional<Endpoint> http;  ///< absent: no HTTP
+    std::vector<Endpoint> http;    ///< empty: no HTTP
     std::filesystem::path control_socket;
     std::filesystem::path machines_file;   ///< machines.toml beside the file
     std::filesystem::path secrets_file;    ///< secrets.toml there; need not exist

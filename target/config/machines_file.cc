@@ -309,6 +309,15 @@ Machine MachinesFile::find(std::string_view name) const {
     return machine;
 }
 
+std::string MachinesFile::place_of(std::string_view name) const {
+    const std::optional<FoundLine> line = find_line(text_, name);
+    if (!line) return path_.string();
+    const auto above = std::string_view(text_).substr(0, line->begin);
+    const auto number = std::count(above.begin(), above.end(), '\n') + 1;
+    return path_.string() + ":" + std::to_string(number) + ":" +
+           std::to_string(line->key.begin + 1);
+}
+
 std::string_view MachinesFile::owner_of(const MacAddress& mac) const {
     const auto found = std::find_if(machines_.begin(), machines_.end(),
                                     [&mac](const auto& entry) { return entry.second.mac == mac; });

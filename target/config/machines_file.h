@@ -43,6 +43,8 @@ public:
     const Machines& machines() const { return machines_; }
     /// The machine's line, or a machine without settings when it has none.
     Machine find(std::string_view name) const;
+    /// "machines.toml:3:1", where its line begins; the file alone when it has none.
+    std::string place_of(std::string_view name) const;
     /// The name of the machine that has this MAC, or empty.
     std::string_view owner_of(const MacAddress& mac) const;
 

@@ -117,21 +117,6 @@ std::optional<config::Endpoint> endpoint_of(const sockaddr* address) {
     return endpoint;
 }
 
-/// Addresses of this host's interfaces that are up, without loopback; no ports.
-std::vector<config::Endpoint> host_addresses() {
-    std::vector<config::Endpoint> found;
-    ifaddrs* first = nullptr;
-    if (::getifaddrs(&first) != 0) return found;
-    const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(first, ::freeifaddrs);
-    for (const ifaddrs* entry = first; entry != nullptr; entry = entry->ifa_next) {
-        const bool is_up = (entry->ifa_flags & IFF_UP) != 0;
-        const bool is_loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
-        if (entry->ifa_addr == nullptr || !is_up || is_loopback) continue;
-        if (auto endpoint = endpoint_of(entry->ifa_addr)) found.push_back(std::move(*endpoint));
-    }
-    return found;
-}
-
 /// The addresses behind one `listen` entry. "::" also takes IPv4 connections.
 std::vector<config::Endpoint> reachable(const config::Endpoint& listen) {
     if (!listen.is_wildcard()) return {listen};
@@ -145,6 +130,20 @@ std::vector<config::Endpoint> reachable(const config::Endpoint& listen) {
 }
 
 }  // namespace
+
+std::vector<config::Endpoint> host_addresses() {
+    std::vector<config::Endpoint> found;
+    ifaddrs* first = nullptr;
+    if (::getifaddrs(&first) != 0) return found;
+    const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(first, ::freeifaddrs);
+    for (const ifaddrs* entry = first; entry != nullptr; entry = entry->ifa_next) {
+        const bool is_up = (entry->ifa_flags & IFF_UP) != 0;
+        const bool is_loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
+        if (entry->ifa_addr == nullptr || !is_up || is_loopback) continue;
+        if (auto endpoint = endpoint_of(entry->ifa_addr)) found.push_back(std::move(*endpoint));
+    }
+    return found;
+}
 
 std::string template_ref_text(std::string_view name, std::uint32_t version) {
     return std::string(name) + "@" + std::to_string(version);

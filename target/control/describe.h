@@ -21,6 +21,10 @@ nlohmann::json describe_instance(const store::InstanceInfo& info, const config::
 /// "debian12@3"
 std::string template_ref_text(std::string_view name, std::uint32_t version);
 
+/// Addresses of this host that others may use: of interfaces that are up, without loopback and
+/// link-local ones; no ports.
+std::vector<config::Endpoint> host_addresses();
+
 /// What an initiator is given: iscsi://ADDRESS:PORT/TARGET/0, one for each address on which this
 /// configuration listens. An address that means all of them (0.0.0.0, ::) becomes this host's own
 /// addresses, or loopback when it has no other.

@@ -136,11 +136,16 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"template show", &Operations::template_show},
     {"template rm", &Operations::template_remove},
     {"status", &Operations::status},
+    {"plan", &Operations::plan},
+    {"apply", &Operations::apply},
+    {"adopt", &Operations::adopt},
 };
 
 Result<json> Operations::run(std::string_view command, const json& arguments) {
     const auto* row = std::find_if(std::begin(command_rows), std::end(command_rows),
                                    [&](const CommandRow& known) { return known.name == command; });
+    const auto extra = extensions_.commands.find(command);
+    if (extra != extensions_.commands.end()) return extra->second(arguments);
     if (row == std::end(command_rows)) {
         return Error{ErrorCode::usage, "unknown command '" + std::string(command) + "'"};
     }
@@ -448,7 +453,7 @@ Result<json> Operations::template_list(const json& arguments) {
     });
     json result = json::array();
     for (const store::TemplateInfo& info : *templates)
-        result.push_back(describe_template(info));
+        result.push_back(describe_one(info));
     return result;
 }
 
@@ -457,7 +462,7 @@ Result<json> Operations::template_show(const json& arguments) {
     if (!ref) return ref.error();
     auto info = store_.find_template(*ref);
     if (!info) return info.error();
-    return describe_template(*info);
+    return describe_one(*info);
 }
 
 Result<json> Operations::status(const json& arguments) {
@@ -466,15 +471,24 @@ Result<json> Operations::status(const json& arguments) {
     if (!instances) return instances.error();
     auto templates = store_.templates();
     if (!templates) return templates.error();
-    return json{{"config", config_.file.string()}, {"store", config_.store.string()},
-                {"iqn", config_.iqn_prefix},       {"templates", templates->size()},
-                {"instances", instances->size()},  {"daemon", live_.status()}};
+    json result = {{"config", config_.file.string()}, {"store", config_.store.string()},
+                   {"iqn", config_.iqn_prefix},       {"templates", templates->size()},
+                   {"instances", instances->size()},  {"daemon", live_.status()}};
+    if (extensions_.describe_site) extensions_.describe_site(result);
+    return result;
 }
 
 json Operations::describe(const store::InstanceInfo& info) const {
     json result =
         describe_instance(info, machines_.find(info.name), config_, live_.sessions(info.name));
     result["chap"] = chap_user_of(info.name);
+    if (extensions_.describe_instance) extensions_.describe_instance(info.name, result);
+    return result;
+}
+
+json Operations::describe_one(const store::TemplateInfo& info) const {
+    json result = describe_template(info);
+    if (extensions_.describe_template) extensions_.describe_template(info, result);
     return result;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -55,6 +57,16 @@ private:
     std::shared_ptr<void> hold_;
 };
 
+/// What modules that this one does not know add to the commands.
+struct Extensions {
+    using Command = std::function<Result<nlohmann::json>(const nlohmann::json& arguments)>;
+    std::map<std::string, Command, std::less<>> commands;
+    /// Add fields to what is said of an instance, of a template and of the site.
+    std::function<void(std::string_view name, nlohmann::json& instance)> describe_instance;
+    std::function<void(const store::TemplateInfo& info, nlohmann::json& result)> describe_template;
+    std::function<void(nlohmann::json& status)> describe_site;
+};
+
 /// Ownership: keeps references to `store` and `live`.
 /// Threads: one at a time (the control thread); see ExportJob for the exception.
 class Operations {
@@ -63,6 +75,8 @@ public:
     Operations(config::Config config, store::Store& store, config::MachinesFile machines,
                LiveInstances& live);
     ~Operations();
+
+    void extend(Extensions extensions) { extensions_ = std::move(extensions); }
 
     /// Ends what a killed process left between store and machines.toml; call it once, before
     /// anything else. Returns a sentence for each thing that was mended.
@@ -81,8 +95,15 @@ public:
     /// an object: changed [name], without_instance [name] (lines whose instance was never cloned).
     Result<nlohmann::json> reload();
 
-    /// One command by its name on the wire: "clone", "ls", "show", "rm", "rename", "reset", "set",
-    /// "template ls", "template show", "template rm", "template tag", "template note",
+    /// What apply() would do: create [{name, template, mac (null), size_bytes}], change [{name,
+    /// from, to}], unlisted [name] (instances whose line is gone), notes [sentence].
+    Result<nlohmann::json> plan(const nlohmann::json& arguments);
+    /// reload(), and makes the instances of lines that have none. Everything is looked at before
+    /// the first change. Returns created [name], changed [name], failed [{name, why}].
+    Result<nlohmann::json> apply(const nlohmann::json& arguments);
+
+    /// One command by its name on the wire: "plan", "apply", "adopt", "clone", "ls", "show",
+    /// "rm", "rename", "reset", "set", "template ls", "template show", "template rm", "template tag", "template note",
     /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "du",
     /// "diff", "receive", "rebase", "status". With dry_run a command that destroys says what would
     /// happen, or why not. Arguments are an object of strings and numbers; usage for an unknown
@@ -95,6 +116,7 @@ public:
     /// usage for wrong arguments; see CheckJob.
     Result<CheckJob> begin_check(const nlohmann::json& arguments);
 
+    const config::Machines& machines() const { return machines_.machines(); }
     const config::Config& config() const { return config_; }
 
 private:
@@ -125,6 +147,8 @@ private:
     Result<nlohmann::json> template_show(const nlohmann::json& arguments);
     Result<nlohmann::json> template_remove(const nlohmann::json& arguments);
     Result<nlohmann::json> status(const nlohmann::json& arguments);
+    Result<nlohmann::json> adopt(const nlohmann::json& arguments);
+    nlohmann::json describe_one(const store::TemplateInfo& info) const;
 
     /// Of a template where one fits the name, else of an instance's snapshot.
     Result<store::InstanceInfo> clone_source(const store::CloneOptions& options);
@@ -157,6 +181,7 @@ private:
     config::Machines applied_;  ///< what live_ was last told, by instance
     LiveInstances& live_;
     std::shared_ptr<Busy> busy_;
+    Extensions extensions_;
 };
 
 }  // namespace cowtgt::control

@@ -212,6 +212,7 @@ Result<void> Fleet::take_in(const config::Machines& machines) {
             entry.machine = {};
             entry.machine.name = name;
         }
+        if (observer_ != nullptr) observer_->instance_served(name, entry.machine);
     }
     publish_all();
     return {};
@@ -419,6 +420,25 @@ void Fleet::target_unused(net::RingWorker& ring, const std::string& instance) {
     });
 }
 
+void Fleet::session_began(const std::string& instance, const node::SessionFacts& session) {
+    executor_([this, instance, session] {
+        if (observer_ != nullptr) observer_->session_began(instance, session);
+    });
+}
+
+void Fleet::session_ended(const std::string& instance, const node::SessionFacts& session) {
+    executor_([this, instance, session] {
+        if (observer_ != nullptr) observer_->session_ended(instance, session);
+    });
+}
+
+void Fleet::name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                           const std::string& holder) {
+    executor_([this, instance, kept_out, holder] {
+        if (observer_ != nullptr) observer_->name_is_shared(instance, kept_out, holder);
+    });
+}
+
 void Fleet::admit_logins() {
     for (const auto& ring : rings_) {
         ring->post([worker = ring.get()] { worker->admit_logins(); });
@@ -508,6 +528,7 @@ Result<void> Fleet::take_offline(std::string_view name) {
     }
     const BlockOutcome outcome = close(found->first, found->second);
     entries_.erase(found);
+    if (observer_ != nullptr) observer_->instance_gone(std::string(name));
     publish_removal(std::string(name));
     if (outcome.status != BlockStatus::good) {
         return system_error("cannot close " + std::string(name), outcome.os_errno);
@@ -518,6 +539,7 @@ Result<void> Fleet::take_offline(std::string_view name) {
 Result<void> Fleet::bring_online(std::string_view name, const config::Machine& machine) {
     const auto [at, is_new] = entries_.try_emplace(std::string(name));
     Entry& entry = at->second;
+    if (observer_ != nullptr) observer_->instance_served(at->first, machine);
     if (!is_new && entry.machine == machine) return {};
     entry.machine = machine;
     if (entry.ring != nullptr) {

@@ -15,6 +15,7 @@
 #include "target/control/live_instances.h"
 #include "target/fleet/boot_cycle.h"
 #include "target/fleet/caretaker.h"
+#include "target/fleet/observer.h"
 #include "target/fleet/state_keeper.h"
 #include "target/net/ring_worker.h"
 
@@ -34,6 +35,8 @@ public:
     Fleet(store::Store& store, const config::Config& config, Executor executor);
     ~Fleet() override;
 
+    /// Is told of what happens from then on; outlives the rings. Null: nobody.
+    void set_observer(Observer* observer) { observer_ = observer; }
     /// Starts the rings. `connection` limits as negotiated with every initiator.
     Result<void> start_rings(std::uint32_t count);
     /// Binds the portals of the configuration; all or none. Until admit_logins() an initiator is
@@ -68,6 +71,10 @@ public:
     void boot_login(net::RingWorker& ring, net::ConnectionId connection,
                     const std::string& instance, net::LoginKind kind) override;
     void target_unused(net::RingWorker& ring, const std::string& instance) override;
+    void session_began(const std::string& instance, const node::SessionFacts& session) override;
+    void session_ended(const std::string& instance, const node::SessionFacts& session) override;
+    void name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                        const std::string& holder) override;
 
 private:
     struct Entry {
@@ -113,6 +120,7 @@ private:
     std::map<std::string, Entry, std::less<>> entries_;
     std::vector<std::size_t> open_count_;  ///< open instances, by ring
     config::Secrets secrets_;
+    Observer* observer_ = nullptr;
     bool shutting_down_ = false;
 };
 

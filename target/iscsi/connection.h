@@ -27,6 +27,11 @@ inline constexpr std::uint8_t async_event_logout_request = 1;
 
 /// Session identifier part of the initiator (RFC 7143 section 11.12.5).
 using Isid = std::array<std::uint8_t, 6>;
+/// Firmware rather than an operating system: ISIDs of the EN format (RFC 7143 section 11.12.5) with
+/// the enterprise number of Fen Systems.
+constexpr bool is_ipxe(const Isid& isid) {
+    return isid[0] == 0x40 && isid[1] == 0x00 && isid[2] == 0x27 && isid[3] == 0x23;
+}
 
 enum class SessionType : std::uint8_t { normal, discovery };
 

@@ -19,13 +19,13 @@ namespace {
 /// A volume closes in seconds, and opens again at the next login.
 constexpr const char* target_closing = "the target closes just now";
 
-/// iPXE's enterprise number in the ISID; it ignores NOP-In, so it must not be asked.
-bool is_ipxe(const iscsi::Isid& isid) {
-    return isid[0] == 0x40 && isid[1] == 0x00 && isid[2] == 0x27 && isid[3] == 0x23;
+/// "10.0.0.7" of "10.0.0.7:51234"
+std::string_view without_port(std::string_view peer) {
+    return peer.substr(0, peer.rfind(':'));
 }
 
 LoginKind kind_of(const iscsi::LoginRequestInfo& info) {
-    if (is_ipxe(info.isid)) return LoginKind::firmware;
+    if (iscsi::is_ipxe(info.isid)) return LoginKind::firmware;
     return info.cmd_sn == 0 ? LoginKind::first : LoginKind::continued;
 }
 
@@ -69,6 +69,7 @@ ConnectionDriver::ConnectionDriver(RingWorker& worker, ConnectionId id, int sock
 }
 
 ConnectionDriver::~ConnectionDriver() {
+    if (session_told_) worker_->broker().session_ended(instance_, facts());
     if (target_ != nullptr) target_->detach(connection_);
     close(socket_);
 }
@@ -177,7 +178,7 @@ void ConnectionDriver::was_sent(const ring::Completion::Outcome& outcome) {
 
 void ConnectionDriver::ask_for_logout(std::uint16_t seconds) {
     if (target_ == nullptr || dropped_ || closing_ || !connection_.in_full_feature_phase() ||
-        is_ipxe(connection_.login_info().isid)) {
+        iscsi::is_ipxe(connection_.login_info().isid)) {
         return;
     }
     asked_for_logout_ = true;
@@ -207,7 +208,7 @@ void ConnectionDriver::tick() {
         }
         return;
     }
-    if (is_ipxe(connection_.login_info().isid)) return;
+    if (iscsi::is_ipxe(connection_.login_info().isid)) return;  // it ignores pings
     if (ping_sent_ != 0) {
         if (last_activity_ > ping_sent_) {
             ping_sent_ = 0;
@@ -330,6 +331,7 @@ void ConnectionDriver::join_session(const iscsi::LoginRequestInfo& info) {
         refuse_session(iscsi::LoginStatus::service_unavailable, target_closing);
         return;
     }
+    if (is_kept_out(info)) return;
     const node::Target::Reinstatement reinstatement = target->reinstatement(info);
     if (reinstatement.status != iscsi::LoginStatus::success) {
         refuse_session(reinstatement.status,
@@ -358,6 +360,18 @@ void ConnectionDriver::join_session(const iscsi::LoginRequestInfo& info) {
     });
 }
 
+/// One machine at a time: see NameHolders. The status lets the initiator try again.
+bool ConnectionDriver::is_kept_out(const iscsi::LoginRequestInfo& info) {
+    const node::NameHolders* holders = worker_->find_name_holders(instance_);
+    if (holders == nullptr) return false;
+    const std::string holder(holders->held_against(info, without_port(peer_)));
+    if (holder.empty()) return false;
+    refuse_session(iscsi::LoginStatus::service_unavailable,
+                   "another machine, at " + holder + ", has booted with this initiator name");
+    worker_->broker().name_is_shared(instance_, facts(), holder);
+    return true;
+}
+
 void ConnectionDriver::finish_attach() {
     node::Target* target = worker_->find_target(instance_);
     if (dropped_) {
@@ -369,10 +383,11 @@ void ConnectionDriver::finish_attach() {
         return;
     }
     target_ = target;
-    const std::uint16_t tsih =
-        target->attach(connection_, {peer_, seconds_since_1970()},
+    session_since_ = seconds_since_1970();
+    tsih_ =
+        target->attach(connection_, {peer_, session_since_},
                        {[](void* owner) { static_cast<ConnectionDriver*>(owner)->wake(); }, this});
-    connection_.finish_login(iscsi::LoginStatus::success, tsih);
+    connection_.finish_login(iscsi::LoginStatus::success, tsih_);
     wake();
 }
 
@@ -380,7 +395,18 @@ void ConnectionDriver::session_started(iscsi::Connection&) {
     const iscsi::LoginRequestInfo& info = connection_.login_info();
     if (info.session_type == iscsi::SessionType::discovery) return;
     spdlog::info("login peer={} initiator={} target={} ring={}{}", peer_, info.initiator_name,
-                 info.target_name, worker_->index(), is_ipxe(info.isid) ? " firmware=iPXE" : "");
+                 info.target_name, worker_->index(),
+                 iscsi::is_ipxe(info.isid) ? " firmware=iPXE" : "");
+    if (node::NameHolders* holders = worker_->find_name_holders(instance_); holders != nullptr) {
+        holders->take(info, without_port(peer_));
+    }
+    session_told_ = true;
+    worker_->broker().session_began(instance_, facts());
+}
+
+node::SessionFacts ConnectionDriver::facts() const {
+    const iscsi::LoginRequestInfo& info = connection_.login_info();
+    return {info.initiator_name, info.initiator_alias, info.isid, tsih_, peer_, session_since_, 0};
 }
 
 // ---- full feature phase

@@ -84,6 +84,8 @@ private:
     void was_sent(const ring::Completion::Outcome& outcome);
     void join_session(const iscsi::LoginRequestInfo& info);
     void finish_attach();
+    node::SessionFacts facts() const;
+    bool is_kept_out(const iscsi::LoginRequestInfo& info);
     /// Whether this ring has no room for one more; tells the initiator.
     bool is_one_too_many();
     void refuse_by(const node::Catalogue::Found& found, node::Refusal refusal);
@@ -99,6 +101,9 @@ private:
     iscsi::Connection connection_;
     node::Target* target_ = nullptr;
     std::string instance_;
+    std::uint16_t tsih_ = 0;                          ///< of the session
+    std::int64_t session_since_ = 0;                  ///< seconds since 1970
+    bool session_told_ = false;                       ///< the broker knows of it
     std::optional<iscsi::LoginDecision::Chap> chap_;  ///< while the target is being opened
 
     ring::Completion receive_;

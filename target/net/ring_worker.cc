@@ -105,6 +105,7 @@ struct RingWorker::Served {
     std::unique_ptr<Medium> medium;  ///< null: paused
     DeviceGate gate;
     node::Target target;
+    node::NameHolders name_holders;
     std::uint64_t last_used;
     bool unused_reported = false;
     bool closing = false;
@@ -301,6 +302,11 @@ void RingWorker::serve(TargetParts parts) {
     keep_ticking();
 }
 
+node::NameHolders* RingWorker::find_name_holders(const std::string& instance) {
+    const auto found = targets_.find(instance);
+    return found == targets_.end() ? nullptr : &found->second->name_holders;
+}
+
 node::Target* RingWorker::find_target(const std::string& instance) {
     const auto found = targets_.find(instance);
     if (found == targets_.end() || found->second->closing) return nullptr;
@@ -430,6 +436,16 @@ void RingWorker::keep_ticking() {
     ring_->timeout(tick_ms, tick_completion_);
 }
 
+void RingWorker::count_down(Served& served) {
+    if (served.name_holders.empty()) return;
+    const std::vector<node::SessionFacts> sessions = served.target.sessions();
+    served.name_holders.second_passed([&](const std::string& name, const iscsi::Isid& isid) {
+        return std::any_of(sessions.begin(), sessions.end(), [&](const auto& session) {
+            return session.initiator_name == name && session.isid == isid;
+        });
+    });
+}
+
 void RingWorker::tick() {
     ticking_ = false;
     ++ticks_;
@@ -441,6 +457,7 @@ void RingWorker::tick() {
             served->target.session_count() != 0 || served->target.has_background_work();
         if (in_use) served->last_used = ticks_;
         served->target.second_passed();
+        count_down(*served);
         const bool unused = ticks_ - served->last_used >= options_.limits.unused_target_seconds;
         if (unused && !served->closing && !served->unused_reported) {
             served->unused_reported = true;

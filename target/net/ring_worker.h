@@ -15,6 +15,7 @@
 #include "target/net/socket_address.h"
 #include "target/node/buffer_pool.h"
 #include "target/node/catalogue.h"
+#include "target/node/name_holders.h"
 #include "target/node/target.h"
 #include "target/ring/ring.h"
 #include "target/ring/ring_file.h"
@@ -47,6 +48,13 @@ public:
                             LoginKind kind) = 0;
     /// Nobody has used this target of this ring for a while.
     virtual void target_unused(RingWorker& ring, const std::string& instance) = 0;
+    /// A normal session is in its full feature phase, or no more.
+    virtual void session_began(const std::string& instance, const node::SessionFacts& session) = 0;
+    virtual void session_ended(const std::string& instance, const node::SessionFacts& session) = 0;
+    /// A machine was kept out because another one, at `holder`, has its initiator name
+    /// (node::NameHolders).
+    virtual void name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
+                                const std::string& holder) = 0;
 };
 
 /// A layer below the live one.
@@ -152,6 +160,8 @@ public:
     // For the connections of this ring:
     ring::Ring& ring() { return *ring_; }
     node::Target* find_target(const std::string& instance);
+    /// Of a target that is served here, else null.
+    node::NameHolders* find_name_holders(const std::string& instance);
     ConnectionDriver* find(const iscsi::Connection& connection);
     ConnectionDriver* find(ConnectionId connection);
     void remove(ConnectionDriver& driver);
@@ -172,6 +182,7 @@ private:
     void adopt(std::unique_ptr<ConnectionDriver> driver, const std::string& instance);
     void keep_ticking();
     void tick();
+    void count_down(Served& served);
     void finish_close(const std::string& instance, const BlockOutcome& outcome);
     void end_sessions(Served& served);
 

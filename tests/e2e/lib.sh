@@ -102,7 +102,14 @@ PYTHON
 new_store() {
     port=$(free_port)
     portal=127.0.0.1:$port
-    cowtgt init --iqn $prefix --store "$store" --listen "$portal"
+    cowtgt init --iqn $prefix --store "$store" --listen "$portal" --http none
+}
+
+# The same, with the boot-helper at $http.
+new_store_with_http() {
+    new_store
+    http=127.0.0.2:$port
+    sed -i "s|^# http = .*|http = [\"$http\"]|" "$config"
 }
 
 # A connection alone proves nothing: for a moment the kernel keeps the listening socket of a process
@@ -187,4 +194,22 @@ make_tree() {  # folder
     : >"$1/home/user/empty"
     ln -s ../usr/lib/numbers "$1/etc/numbers"
     head -c 3000000 /dev/zero | tr '\0' 'k' >"$1/boot/vmlinuz"
+}
+
+kernel_version=6.1.0-50-amd64
+# A root with a kernel; the initrd has the names by which Debian's initramfs is told.
+make_bootable_root() {  # folder
+    local name
+    make_tree "$1"
+    rm "$1/boot/vmlinuz"
+    mkdir -p "$1/usr/lib/modules/$kernel_version" "$work/initrd"
+    ln -s usr/lib "$1/lib"
+    : >"$1/etc/machine-id"
+    head -c 5000000 /dev/urandom >"$1/boot/vmlinuz-$kernel_version"
+    for name in conf/initramfs.conf scripts/local-top/iscsi usr/sbin/iscsistart \
+        "usr/lib/modules/$kernel_version/"{iscsi_tcp,iscsi_ibft,sd_mod,virtio_net}.ko; do
+        mkdir -p "$work/initrd/$(dirname "$name")"
+        : >"$work/initrd/$name"
+    done
+    (cd "$work/initrd" && find . | cpio --quiet -o -H newc) | zstd -q >"$1/boot/initrd.img-$kernel_version"
 }

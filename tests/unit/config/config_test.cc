@@ -38,7 +38,7 @@ TEST(Config, OnlyThePrefixIsNeeded) {
     EXPECT_EQ(config->control_socket, "/var/lib/cowtgt/control.sock");
     ASSERT_EQ(config->listen.size(), 1U);
     EXPECT_EQ(to_string(config->listen[0]), "[::]:3260");
-    EXPECT_FALSE(config->http);
+    EXPECT_TRUE(config->http.empty());
     EXPECT_EQ(config->rings, 0U);
     EXPECT_EQ(config->log_level, LogLevel::info);
 }
@@ -53,7 +53,7 @@ TEST(Config, EverySettingIsTaken) {
     EXPECT_EQ(config->control_socket, "/etc/site/admin.sock");
     ASSERT_EQ(config->listen.size(), 2U);
     EXPECT_EQ(to_string(config->listen[1]), "[::1]:1");
-    EXPECT_EQ(to_string(config->http.value()), "0.0.0.0:8080");
+    EXPECT_EQ(config->http, std::vector{parse_endpoint("0.0.0.0:8080").value()});
     EXPECT_EQ(config->rings, 4U);
     EXPECT_EQ(config->log_level, LogLevel::debug);
 }
@@ -82,7 +82,8 @@ TEST(Config, ErrorsHaveLineAndColumn) {
     expect_error(good + "listen = [1]\n", "2:10", "'listen' is a list");
     expect_error(good + "listen = ['10.0.0.1:3260',\n  '10.0.0.2']\n", "3:3", "ADDRESS:PORT");
     expect_error(good + "listen = ['[::]:1', '[::]:1']\n", "2:21", "twice");
-    expect_error(good + "http = 8080\n", "2:8", "'http' is an address");
+    expect_error(good + "http = 8080\n", "2:8", "'http' is a list");
+    expect_error(good + "http = ['10.0.0.1:8080', 'web:80']\n", "2:26", "ADDRESS:PORT");
     expect_error(good + "store = ''\n", "2:9", "'store' is a path");
     expect_error(good + "socket = 'folder/'\n", "2:10", "'socket' names a folder");
     expect_error(good + "[store]\n", "2:1", "'store' is a path");
@@ -110,9 +111,9 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     EXPECT_EQ(plain->store, config.store);
     EXPECT_EQ(plain->listen, config.listen);
     EXPECT_EQ(plain->control_socket, config.control_socket);
-    EXPECT_FALSE(plain->http);
+    EXPECT_TRUE(plain->http.empty());
 
-    config.http = parse_endpoint("[::]:8080").value();
+    config.http = {parse_endpoint("[::]:8080").value(), parse_endpoint("10.0.0.1:80").value()};
     config.rings = 3;
     config.connections_max = 7;
     config.login_seconds_max = 60;

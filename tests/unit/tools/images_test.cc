@@ -30,7 +30,7 @@ protected:
 
     std::filesystem::path image() const { return folder_.path() / "disk.raw"; }
     nlohmann::json import() const {
-        return import_image(config_, {image(), "debian", "", ""}).value();
+        return import_image(config_, {image(), "debian", "", ""}, {}).value();
     }
 
     TemporaryFolder folder_;
@@ -71,12 +71,14 @@ TEST_F(ImagesTest, WhatDoesNotExistIsNotFoundAndLeavesNoFile) {
     ASSERT_FALSE(unknown);
     EXPECT_EQ(unknown.error().code, ErrorCode::not_found);
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "none.raw"));
-    const auto absent = import_image(config_, {folder_.path() / "absent.raw", "debian", "", ""});
+    const auto absent =
+        import_image(config_, {folder_.path() / "absent.raw", "debian", "", ""}, {});
     ASSERT_FALSE(absent);
     EXPECT_EQ(absent.error().code, ErrorCode::not_found);
-    EXPECT_EQ(import_image(config_, {folder_.path(), "debian", "", ""}).error().code,
+    EXPECT_EQ(import_image(config_, {folder_.path(), "debian", "", ""}, {}).error().code,
               ErrorCode::failed);
-    EXPECT_EQ(import_image(config_, {image(), "Bad_Name", "", ""}).error().code, ErrorCode::usage);
+    EXPECT_EQ(import_image(config_, {image(), "Bad_Name", "", ""}, {}).error().code,
+              ErrorCode::usage);
 }
 
 TEST_F(ImagesTest, AStoreThatSomebodyElseHoldsIsInUseButTemplatesCanBeRead) {

@@ -35,7 +35,7 @@ protected:
 };
 
 TEST_F(InitTest, WhatItWritesCanBeLoaded) {
-    options_.http = "192.0.2.1:8080";
+    options_.http = {"192.0.2.1:8080"};
     options_.store = folder_.path() / "data/./store/";
     const auto result = init_site(options_);
     ASSERT_TRUE(result) << result.error().message;
@@ -45,10 +45,22 @@ TEST_F(InitTest, WhatItWritesCanBeLoaded) {
     EXPECT_EQ(config->iqn_prefix, "iqn.2026-01.test");
     EXPECT_EQ(config->store, folder_.path() / "data" / "store");
     EXPECT_EQ(config->listen.size(), 2U);
-    EXPECT_EQ(to_string(config->http.value()), "192.0.2.1:8080");
+    EXPECT_EQ(config->http, std::vector{config::parse_endpoint("192.0.2.1:8080").value()});
     EXPECT_EQ(config->control_socket, config->store / "control.sock");
     EXPECT_TRUE(config::MachinesFile::load(config->machines_file)->machines().empty());
     EXPECT_TRUE(store::Store::open(config->store, store::Locking::exclusive));
+}
+
+TEST_F(InitTest, HttpIsServedUnlessToldOtherwise) {
+    ASSERT_TRUE(init_site(options_));
+    const auto usual = config::load_config(options_.config_file);
+    ASSERT_TRUE(usual) << usual.error().message;
+    EXPECT_EQ(usual->http, std::vector{config::parse_endpoint("[::]:8080").value()});
+    options_.config_file = folder_.path() / "other" / "cowtgt.toml";
+    options_.store = folder_.path() / "other" / "store";
+    options_.http = {"none"};
+    ASSERT_TRUE(init_site(options_));
+    EXPECT_TRUE(config::load_config(options_.config_file)->http.empty());
 }
 
 TEST_F(InitTest, NothingIsOverwritten) {
@@ -72,7 +84,7 @@ TEST_F(InitTest, BadWordsLeaveNothing) {
     options_.listen = {"192.0.2.1:1", "192.0.2.1:1"};
     EXPECT_EQ(error_code(), ErrorCode::usage);
     options_.listen.clear();
-    options_.http = "8080";
+    options_.http = {"8080"};
     EXPECT_EQ(error_code(), ErrorCode::usage);
     EXPECT_EQ(folder_.entries(), 0);
 }

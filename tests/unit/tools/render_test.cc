@@ -53,10 +53,12 @@ TEST(Render, AListIsATableWithNumbersToTheRight) {
     second["size_bytes"] = 512;
     second["mac"] = "52:54:00:12:34:01";
     second["sessions"] = json::array();
-    EXPECT_EQ(render_instances({instance(), second}),
-              "NAME   TEMPLATE  SIZE   OWN  SESSIONS  MAC                TARGET\n"
-              "web01  debian@3   40G  1.4G         1  -                  iqn.2026-01.test:web01\n"
-              "a      debian@3   512  1.4G         0  52:54:00:12:34:01  iqn.2026-01.test:web01\n");
+    EXPECT_EQ(
+        render_instances({instance(), second}),
+        "NAME   TEMPLATE  SIZE   OWN  SESSIONS  STAGE  MAC                TARGET\n"
+        "web01  debian@3   40G  1.4G         1  -      -                  iqn.2026-01.test:web01\n"
+        "a      debian@3   512  1.4G         0  -      52:54:00:12:34:01  "
+        "iqn.2026-01.test:web01\n");
     EXPECT_EQ(render_instances(json::array()),
               "no instances; make one with: cowtgt clone TEMPLATE NAME\n");
 }
@@ -70,6 +72,7 @@ TEST(Render, AnInstanceShowsWhatChangedAndWhatWasKept) {
               "  url         iscsi://10.0.0.1:3260/iqn.2026-01.test:web01/0\n"
               "  mac         -\n"
               "  initiator   any (no MAC was given)\n"
+              "  boot        not known: cowtgtd does not run\n"
               "  uuid        0b3983cd-badb-4456-ab08-9015b25a414b\n"
               "  created     2026-01-01T00:00:00Z\n"
               "  session     iqn.x:a from 10.0.0.7:5 since 2026-01-01T00:00:01Z (ISID "
