@@ -74,18 +74,9 @@ void add_boot_options(CLI::App& import, Words& words) {
         ->type_name("WORDS");
 }
 
-}  // namespace
-
-void add_templates(CLI::App& app, Invocation& invocation) {
-    Words& words = invocation.words<Words>();
-    CLI::App* group = app.add_subcommand("template", "import and look after templates");
-    group->require_subcommand(1);
-    group->fallthrough();
-    group->footer("Each has help of its own: cowtgt template import --help");
-    const auto ref_argument = [&words] { return json{{"template", words.source}}; };
-
+void add_import(CLI::App& group, Invocation& invocation, Words& words) {
     CLI::App* import = add_command(
-        *group, invocation, "import", "make an image the next version of a template",
+        group, invocation, "import", "make an image the next version of a template",
         "Examples:\n  cowtgt template import debian-12.qcow2 --name debian12\n"
         "  cowtgt template import https://example.org/debian-12.raw.xz --name debian12\n\n"
         "Raw images are taken as they are, qcow2, vmdk and vhdx go through qemu-img. Any of them\n"
@@ -105,7 +96,55 @@ void add_templates(CLI::App& app, Invocation& invocation) {
     import->add_option("--note", words.import.note, "a line for people, shown with the template")
         ->type_name("TEXT");
     add_boot_options(*import, words);
+}
 
+void add_template_name(CLI::App& command, Words& words) {
+    command.add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
+        ->required()
+        ->type_name("TEMPLATE");
+}
+
+/// What is about the boots of its machines.
+void add_boot(CLI::App& group, Invocation& invocation, Words& words) {
+    CLI::App* check = add_command(
+        group, invocation, "check", "what clones of a template would share, or could not boot with",
+        "Example:\n  cowtgt template check debian12\n\n"
+        "Each finding says what it breaks and how to mend it. Ends with 1 if one is a failure.",
+        [&invocation, &words](const config::Config& config) {
+            invocation.status = has_failure;
+            return check_boot(config, words.source);
+        },
+        render_check);
+    CLI::App* set = add_command(
+        group, invocation, "set", "change how the machines of a template boot",
+        "Settings:\n  mode=kernel|disk                  by HTTP, or by the disk's own boot loader\n"
+        "  initramfs=dracut|debian|ibft      what is in the initrd\n"
+        "  words=WORDS                       more for the kernel's command line\n"
+        "\nExample:\n  cowtgt template set debian12 words=\"quiet console=ttyS0\"\n\n"
+        "It counts from the next boot on.",
+        asking(
+            "template set",
+            [&words] {
+                return json{{"template", words.source}, {"settings", settings_of(words.settings)}};
+            }),
+        render_template_boot);
+    for (CLI::App* command : {check, set})
+        add_template_name(*command, words);
+    set->add_option("setting", words.settings, "what to change")
+        ->required()
+        ->type_name("SETTING=VALUE");
+}
+
+}  // namespace
+
+void add_templates(CLI::App& app, Invocation& invocation) {
+    Words& words = invocation.words<Words>();
+    CLI::App* group = app.add_subcommand("template", "import and look after templates");
+    group->require_subcommand(1);
+    group->fallthrough();
+    group->footer("Each has help of its own: cowtgt template import --help");
+    const auto ref_argument = [&words] { return json{{"template", words.source}}; };
+    add_import(*group, invocation, words);
     add_command(*group, invocation, "ls", "list all versions of all templates", "",
                 asking("template ls", [] { return json::object(); }), render_templates);
     CLI::App* show =
@@ -139,39 +178,11 @@ void add_templates(CLI::App& app, Invocation& invocation) {
                                return json{{"template", words.source}, {"note", words.label}};
                            }),
                     render_template);
-    CLI::App* check = add_command(
-        *group, invocation, "check",
-        "what clones of a template would share, or could not boot with",
-        "Example:\n  cowtgt template check debian12\n\n"
-        "Each finding says what it breaks and how to mend it. Ends with 1 if one is a failure.",
-        [&invocation, &words](const config::Config& config) {
-            invocation.status = has_failure;
-            return check_boot(config, words.source);
-        },
-        render_check);
-    CLI::App* set = add_command(
-        *group, invocation, "set", "change how the machines of a template boot",
-        "Settings:\n  mode=kernel|disk                  by HTTP, or by the disk's own boot loader\n"
-        "  initramfs=dracut|debian|ibft      what is in the initrd\n"
-        "  words=WORDS                       more for the kernel's command line\n"
-        "\nExample:\n  cowtgt template set debian12 words=\"quiet console=ttyS0\"\n\n"
-        "It counts from the next boot on.",
-        asking(
-            "template set",
-            [&words] {
-                return json{{"template", words.source}, {"settings", settings_of(words.settings)}};
-            }),
-        render_template_boot);
-    for (CLI::App* command : {show, remove, tag, note, check, set}) {
-        command->add_option("template", words.source, "NAME, NAME@VERSION or NAME@TAG")
-            ->required()
-            ->type_name("TEMPLATE");
-    }
+    for (CLI::App* command : {show, remove, tag, note})
+        add_template_name(*command, words);
     note->add_option("text", words.label, "one line")->type_name("TEXT");
-    set->add_option("setting", words.settings, "what to change")
-        ->required()
-        ->type_name("SETTING=VALUE");
     tag->add_option("tag", words.label, "a word such as stable")->required()->type_name("TAG");
+    add_boot(*group, invocation, words);
 }
 
 }  // namespace cowtgt::tools

@@ -22,7 +22,8 @@
 ///
 /// Results are JSON with these fields, which do not change their meaning (cowtgt(1) lists them):
 ///   template: name, version, ref, tags, size_bytes, allocated_bytes, block_size, content_id,
-///             verified, imported_at, source, note, uuid, instances [name], damage ("": none known),
+///             verified, imported_at, source, note, uuid, instances [name],
+///             damage ("": none known),
 ///             identity [{where, kind, label, value, kept_because, note}],
 ///             contents [{where, format, label, uuid, begin, size_bytes, problem ("": clean)}],
 ///             references [{value, where, file, becomes (rewritten, left, fixed), reason}]
@@ -103,11 +104,11 @@ public:
     Result<nlohmann::json> apply(const nlohmann::json& arguments);
 
     /// One command by its name on the wire: "plan", "apply", "adopt", "clone", "ls", "show",
-    /// "rm", "rename", "reset", "set", "template ls", "template show", "template rm", "template tag", "template note",
-    /// "snapshot", "snapshot ls", "snapshot rm", "snapshot restore", "resize", "commit", "du",
-    /// "diff", "receive", "rebase", "status". With dry_run a command that destroys says what would
-    /// happen, or why not. Arguments are an object of strings and numbers; usage for an unknown
-    /// command or argument.
+    /// "rm", "rename", "reset", "set", "template ls", "template show", "template rm", "template
+    /// tag", "template note", "snapshot", "snapshot ls", "snapshot rm", "snapshot restore",
+    /// "resize", "commit", "du", "diff", "receive", "rebase", "status". With dry_run a command that
+    /// destroys says what would happen, or why not. Arguments are an object of strings and numbers;
+    /// usage for an unknown command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
 
     /// not_found when there is no such instance.

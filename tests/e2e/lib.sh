@@ -211,5 +211,6 @@ make_bootable_root() {  # folder
         mkdir -p "$work/initrd/$(dirname "$name")"
         : >"$work/initrd/$name"
     done
-    (cd "$work/initrd" && find . | cpio --quiet -o -H newc) | zstd -q >"$1/boot/initrd.img-$kernel_version"
+    (cd "$work/initrd" && find . | cpio --quiet -o -H newc) |
+        zstd -q >"$1/boot/initrd.img-$kernel_version"
 }

@@ -226,7 +226,7 @@ protected:
         }
         change.prepare(*open());
         EXPECT_EQ(cut_power(change, PowerRecorder::Syncs::honest), 0);
-        EXPECT_GT(power_cuts_, 10);
+        EXPECT_GT(power_cuts_, 5);
     }
 
     std::filesystem::path image_;
