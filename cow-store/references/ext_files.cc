@@ -20,6 +20,7 @@ namespace {
 using identity::Window;
 
 constexpr std::size_t directories_max = 4'000'000;
+constexpr std::size_t path_length_max = 4096;  ///< bytes; no program can name what lies deeper
 constexpr std::size_t read_size = std::size_t{256} << 10;  ///< bytes
 
 // libext2fs reads through an io_manager, whose open function is given nothing but a name. The name
@@ -160,8 +161,9 @@ int visit_name(ext2_dir_entry* entry, int, int, char*, void* context) {
         found->second = visit.path + name;
         if (--visit.missing == 0) return DIRENT_ABORT;
     }
-    if (visit.seen.size() < directories_max && is_folder(visit.fs, *entry) &&
-        visit.seen.insert(entry->inode).second) {
+    const bool is_followed =
+        visit.seen.size() < directories_max && visit.path.size() + name.size() < path_length_max;
+    if (is_followed && is_folder(visit.fs, *entry) && visit.seen.insert(entry->inode).second) {
         visit.waiting.push_back({entry->inode, visit.path + name + "/"});
     }
     return 0;
@@ -346,6 +348,10 @@ private:
         owner.path = path;
         if (block.inode < fs_->super->s_first_ino && block.inode != EXT2_ROOT_INO) {
             owner.kind = Owner::Kind::nobody;  // the journal and the like
+            return owner;
+        }
+        if (path.empty()) {
+            owner.reason = "it is in a file whose name was not found";
             return owner;
         }
         ext2_inode inode{};

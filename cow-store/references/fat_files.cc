@@ -19,6 +19,8 @@ using identity::Window;
 
 constexpr std::size_t files_max = 100'000;
 constexpr std::uint64_t folder_size_max = std::uint64_t{2} << 20;  ///< bytes: 65536 entries
+constexpr std::size_t path_length_max = 4096;                      ///< bytes
+constexpr std::uint64_t clusters_max = std::uint64_t{1} << 22;     ///< of all files; in memory
 
 /// A part of a long name, in front of the entry that it names.
 struct LongNameEntry {
@@ -77,7 +79,9 @@ struct FatFile {
 class FatFiles final : public Files {
 public:
     FatFiles(const Window& window, fat::Volume volume)
-        : window_(window), volume_(std::move(volume)) {}
+        : window_(window),
+          volume_(std::move(volume)),
+          clusters_left_(std::min<std::uint64_t>(volume_.cluster_count, clusters_max)) {}
 
     /// Walks through all folders.
     Result<void> read_tree() {
@@ -161,6 +165,9 @@ private:
             return Error{ErrorCode::unsupported, "it has too many files to look through"};
         }
         if (name.empty()) name = short_name(entry);
+        if (folder.size() + name.size() >= path_length_max) {
+            return Error{ErrorCode::corrupt, "its folders are nested too deep: run fsck.fat on it"};
+        }
         FatFile file{(folder == "/" ? "" : folder) + "/" + name,
                      (entry.attributes & fat::attribute_directory) != 0,
                      entry.size.get(),
@@ -172,10 +179,24 @@ private:
                 window_, volume_, first,
                 file.is_folder ? folder_size_max : file.size + volume_.cluster_bytes);
             if (!runs) return runs.error();
+            if (Result<void> counted = count_clusters(runs->size()); !counted) return counted;
             file.runs = *std::move(runs);
         }
         files_.push_back(std::move(file));
         return {};
+    }
+
+    /// No cluster belongs to two files, so all have no more of them than the volume. A folder that
+    /// is in itself runs into this, too.
+    Result<void> count_clusters(std::uint64_t count) {
+        if (count <= clusters_left_) {
+            clusters_left_ -= count;
+            return {};
+        }
+        if (volume_.cluster_count > clusters_max) {
+            return Error{ErrorCode::unsupported, "it has too much in it to look through"};
+        }
+        return Error{ErrorCode::corrupt, "files of it share clusters: run fsck.fat on it"};
     }
 
     Result<Owner> owner_of(std::uint64_t offset) const {
@@ -226,6 +247,7 @@ private:
 
     const Window& window_;
     fat::Volume volume_;
+    std::uint64_t clusters_left_;  ///< that no file has been seen to have
     std::vector<FatFile> files_;
 };
 
