@@ -4,11 +4,14 @@
 #include <array>
 
 #include "boot-helper/image/cpio_names.h"
-#include "boot-helper/image/decompress.h"
+#include "cow-store/compression/decompressor.h"
 
 namespace cowtgt::boot {
 
 namespace {
+
+using compression::Compression;
+using compression::compression_of;
 
 constexpr std::uint64_t initrd_bytes_max = 1U << 30;
 /// Decompressed; an initrd that is larger does not fit into the memory of the machines anyway.
@@ -65,7 +68,7 @@ public:
         if (!module.empty()) report_.modules.insert(std::move(module));
     }
 
-    void add_layer(Compression compression) { report_.layers.emplace_back(to_string(compression)); }
+    void add_layer(Compression kind) { report_.layers.emplace_back(to_string(kind)); }
     void unread(std::string why) { report_.unread_because = std::move(why); }
 
     InitrdReport finish() {
@@ -128,14 +131,15 @@ std::size_t read_plain(Bytes bytes, NameCollector& names) {
     return archive.is_whole() ? taken : 0;
 }
 
-Result<std::size_t> read_compressed(Compression compression, Bytes bytes, NameCollector& names) {
+/// Takes one stream off the front of `bytes`.
+Result<void> read_compressed(Compression kind, Bytes& bytes, NameCollector& names) {
     ArchiveReader reader(names);
-    Result<std::size_t> taken =
-        decompress(compression, bytes, [&reader](Bytes more) { return reader.feed(more); });
-    if (taken && !reader.is_whole()) {
+    Result<void> done =
+        decompress(kind, bytes, [&reader](Bytes more) { return reader.feed(more); });
+    if (done && !reader.is_whole()) {
         return Error{ErrorCode::corrupt, "what is compressed in it is no whole cpio archive"};
     }
-    return taken;
+    return done;
 }
 
 }  // namespace
@@ -143,23 +147,19 @@ Result<std::size_t> read_compressed(Compression compression, Bytes bytes, NameCo
 InitrdReport read_initrd(Bytes initrd) {
     NameCollector names;
     for (Bytes rest = without_zeros(initrd); !rest.empty(); rest = without_zeros(rest)) {
-        const Compression compression = compression_of(rest);
-        names.add_layer(compression);
-        std::size_t taken = 0;
-        if (compression == Compression::none) {
-            taken = read_plain(rest, names);
-            if (taken == 0)
+        const Compression kind = compression_of(rest);
+        names.add_layer(kind);
+        if (kind == Compression::none) {
+            const std::size_t taken = read_plain(rest, names);
+            if (taken == 0) {
                 names.unread("a part of it is neither compressed nor a whole cpio archive");
-        } else {
-            const Result<std::size_t> read = read_compressed(compression, rest, names);
-            if (read) {
-                taken = *read;
-            } else {
-                names.unread(read.error().message);
+                break;
             }
+            rest = rest.subspan(taken);
+        } else if (const auto read = read_compressed(kind, rest, names); !read) {
+            names.unread(read.error().message);
+            break;
         }
-        if (taken == 0) break;
-        rest = rest.subspan(taken);
     }
     return names.finish();
 }

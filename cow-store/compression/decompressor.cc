@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <vector>
 
 namespace cowtgt::compression {
 
@@ -16,6 +17,7 @@ using namespace std::string_view_literals;
 
 constexpr std::uint64_t lzma_memory_max = std::uint64_t{256} << 20;  ///< bytes; xz -9 needs 65 MiB
 constexpr int zstd_window_log_max = 28;                              ///< 256 MiB, as zstd --long=28
+constexpr std::size_t unpacked_piece = std::size_t{256} << 10;       ///< bytes
 constexpr std::size_t piece_max = std::size_t{1} << 30;              ///< zlib counts with 32 bits
 
 struct Row {
@@ -145,6 +147,26 @@ std::string_view to_string(Compression compression) {
 Error damaged_stream(Compression compression, std::string_view why) {
     return {ErrorCode::corrupt, "its " + std::string(to_string(compression)) +
                                     " stream is damaged: " + std::string(why)};
+}
+
+Result<void> decompress(Compression compression, Bytes& in, const Sink& sink) {
+    const std::unique_ptr<Decompressor> stream = Decompressor::make(compression);
+    if (!stream) {
+        return Error{ErrorCode::unsupported, "it is compressed with " +
+                                                 std::string(to_string(compression)) +
+                                                 ", which this version cannot read"};
+    }
+    std::vector<std::byte> out(unpacked_piece);
+    while (true) {
+        const std::size_t before = in.size();
+        const auto step = stream->step(in, out);
+        if (!step) return step.error();
+        if (step->filled > 0 && !sink(Bytes(out).first(step->filled))) return {};
+        if (step->ended) return {};
+        if (step->filled > 0 || in.size() < before) continue;
+        if (stream->may_end_here()) return {};
+        return damaged_stream(compression, "it is cut off");
+    }
 }
 
 std::unique_ptr<Decompressor> Decompressor::make(Compression compression) {

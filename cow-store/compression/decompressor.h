@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -45,7 +46,15 @@ public:
     /// input. corrupt: the stream is damaged. Not called again after `ended` or an error.
     /// Requires: out is not empty.
     virtual Result<Step> step(Bytes& in, MutableBytes out) = 0;
+    /// Whether the stream is whole if no more input comes: one form has no mark of its end.
+    virtual bool may_end_here() const { return false; }
 };
+
+/// Takes what is unpacked, in order; false: that is enough.
+using Sink = std::function<bool(Bytes)>;
+/// Undoes the stream at the front of `in` and takes it off, all of it unless the sink has enough.
+/// corrupt: it is damaged or cut off; unsupported: it is only known by name.
+Result<void> decompress(Compression compression, Bytes& in, const Sink& sink);
 
 Error damaged_stream(Compression compression, std::string_view why);
 

@@ -36,7 +36,8 @@ private:
 };
 
 /// Blocks, each behind its compressed size in four bytes, up to the end or to what is no block:
-/// the form has no mark of its end, so a stream is whole after each block.
+/// the form has no mark of its end, so a stream is whole after each block. The next stream may
+/// follow at once, and its magic number looks like a size that no block has.
 class Lz4Legacy final : public Decompressor {
 public:
     Result<Step> step(Bytes& in, MutableBytes out) override {
@@ -49,6 +50,9 @@ public:
         std::memcpy(out.data(), block_.data() + handed_out_, count);
         handed_out_ += count;
         return Step{count, false};
+    }
+    bool may_end_here() const override {
+        return has_magic_ && collected_.empty() && handed_out_ == block_.size();
     }
 
 private:
@@ -71,11 +75,14 @@ private:
             collected_.clear();
             has_magic_ = true;
         }
+        const Bytes behind_block = in;
         if (collected_.size() < word && !collect(in, word)) return false;
         le32 size;
         std::memcpy(&size, collected_.data(), word);
         const auto bound = static_cast<std::uint32_t>(LZ4_compressBound(int{block_max}));
         if (size.get() == 0 || size.get() > bound) {
+            // What lay in an earlier piece of input cannot be given back.
+            if (behind_block.size() - in.size() == word) in = behind_block;
             ended_ = true;
             return false;
         }

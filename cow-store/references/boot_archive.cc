@@ -1,7 +1,6 @@
 #include "cow-store/references/boot_archive.h"
 
 #include <algorithm>
-#include <memory>
 #include <set>
 #include <string_view>
 
@@ -13,11 +12,9 @@ namespace cowtgt::references {
 namespace {
 
 using compression::Compression;
-using compression::Decompressor;
 
 constexpr std::string_view cpio_magic = "07070";  // 1 or 2 follow: with or without a checksum
 constexpr std::string_view cpio_end = "TRAILER!!!";
-constexpr std::size_t unpacked_piece = std::size_t{256} << 10;  ///< bytes
 constexpr std::uint64_t unpacked_max = std::uint64_t{8} << 30;  ///< bytes; no machine has that room
 
 std::string small_letters(std::string text) {
@@ -50,25 +47,15 @@ Bytes behind_cpio(Bytes archive) {
 /// Unpacks one stream from the front of `in` and searches it.
 Result<void> search_stream(Compression kind, Bytes& in, TextSearch& search,
                            std::uint64_t& position) {
-    const std::unique_ptr<Decompressor> stream = Decompressor::make(kind);
-    if (!stream) {
-        return Error{ErrorCode::unsupported, "it is compressed with " +
-                                                 std::string(to_string(kind)) +
-                                                 ", which this version cannot read"};
+    Result<void> done = compression::decompress(kind, in, [&](Bytes piece) {
+        search.feed(position, piece);
+        position += piece.size();
+        return position < unpacked_max;
+    });
+    if (done && position >= unpacked_max) {
+        return Error{ErrorCode::unsupported, "it is too large when unpacked"};
     }
-    std::vector<std::byte> out(unpacked_piece);
-    while (position < unpacked_max) {
-        const std::size_t before = in.size();
-        const auto step = stream->step(in, out);
-        if (!step) return step.error();
-        search.feed(position, Bytes(out).first(step->filled));
-        position += step->filled;
-        if (step->ended) return {};
-        if (step->filled > 0 || in.size() < before) continue;
-        if (kind == Compression::lz4_legacy && in.empty()) return {};  // it has no mark of its end
-        return compression::damaged_stream(kind, "it is cut off");
-    }
-    return Error{ErrorCode::unsupported, "it is too large when unpacked"};
+    return done;
 }
 
 }  // namespace

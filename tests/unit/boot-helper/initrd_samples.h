@@ -11,9 +11,11 @@
 #include <string_view>
 #include <vector>
 
-#include "boot-helper/image/decompress.h"
+#include "cow-store/compression/decompressor.h"
 
 namespace cowtgt::boot {
+
+using compression::Compression;
 
 /// One member of a cpio archive of the newc form, with a content of `size_bytes`.
 inline std::string cpio_member(std::string_view name, std::size_t size_bytes) {

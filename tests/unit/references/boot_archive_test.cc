@@ -1,6 +1,7 @@
 #include "cow-store/references/boot_archive.h"
 
 #include <gtest/gtest.h>
+#include <lz4.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -31,6 +32,18 @@ std::string zstd(const std::string& text) {
     return out;
 }
 
+/// One block of the form that has no mark of its end.
+std::string lz4_legacy(const std::string& text) {
+    std::string block(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(text.size()))),
+                      '\0');
+    const int size = LZ4_compress_default(text.data(), block.data(), static_cast<int>(text.size()),
+                                          static_cast<int>(block.size()));
+    std::string out = "\x02\x21\x4c\x18";
+    for (int shift = 0; shift < 32; shift += 8)
+        out += static_cast<char>(size >> shift & 0xff);
+    return out + block.substr(0, static_cast<std::size_t>(size));
+}
+
 Result<std::vector<std::string>> search(const std::string& archive) {
     return search_boot_archive(bytes_of(archive), {uuid});
 }
@@ -54,6 +67,22 @@ TEST(BootArchive, WhatLiesInTheClearIsLeftToTheSearchOfTheDisk) {
         ASSERT_TRUE(found.has_value()) << found.error().message;
         EXPECT_TRUE(found->empty());
     }
+}
+
+TEST(BootArchive, LegacyLz4EndsWhereTheNextStreamBegins) {
+    // Not before gzip, whose magic number is a size that a block could have.
+    for (const std::string& behind : {lz4_legacy(names_it), zstd(names_it)}) {
+        const auto found = search(lz4_legacy(early) + behind);
+        ASSERT_TRUE(found.has_value()) << found.error().message;
+        EXPECT_EQ(*found, std::vector<std::string>{uuid});
+    }
+}
+
+TEST(BootArchive, LegacyLz4IsWholeBehindABlockAndNowhereElse) {
+    const std::string whole = lz4_legacy(names_it);
+    for (std::size_t size = 5; size < whole.size(); ++size)
+        EXPECT_FALSE(search(whole.substr(0, size)).has_value()) << size;
+    EXPECT_TRUE(search(whole).has_value());
 }
 
 TEST(BootArchive, WhatCannotBeUnpackedIsAnError) {
