@@ -290,7 +290,12 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("--order", workload.order,
                    "random, sequential, once (random, no block twice), fill (all, once)")
         ->transform(CLI::CheckedTransformer(orders));
-    app.add_option("--trace", options.trace, "file of \"OFFSET BYTES\" lines to read, once");
+    app.add_option("--trace", options.trace, "file of \"OFFSET BYTES\" lines: these places, once");
+    app.add_flag_callback(
+        "--unmap", [&workload] { workload.changes = Workload::Changes::unmap; },
+        "UNMAP where a command would write");
+    app.add_option("--flush-every", workload.commands_per_flush,
+                   "SYNCHRONIZE CACHE after so many commands (0: never)");
 }
 
 int run_load(Options options) {

@@ -18,6 +18,8 @@ using namespace cowtgt::iscsi;
 constexpr std::uint32_t logical_block_bytes = 512;
 constexpr std::uint8_t read_16 = 0x88;
 constexpr std::uint8_t write_16 = 0x8a;
+constexpr std::uint8_t unmap = 0x42;
+constexpr std::uint8_t synchronize_cache_16 = 0x91;
 
 std::array<std::uint8_t, 16> cdb_of(std::uint8_t operation_code, std::uint64_t offset,
                                     std::uint32_t bytes) {
@@ -27,6 +29,23 @@ std::array<std::uint8_t, 16> cdb_of(std::uint8_t operation_code, std::uint64_t o
     const be32 count(bytes / logical_block_bytes);
     std::memcpy(cdb.data() + 2, &lba, sizeof lba);
     std::memcpy(cdb.data() + 10, &count, sizeof count);
+    return cdb;
+}
+
+/// UNMAP parameter list with one block descriptor, SBC-4 section 5.35.2.
+struct UnmapList {
+    be16 data_length, block_descriptor_data_length;  ///< bytes
+    std::array<std::uint8_t, 4> reserved_4;
+    be64 first_block;
+    be32 block_count;
+    std::array<std::uint8_t, 4> reserved_20;
+};
+static_assert(sizeof(UnmapList) == 24 && alignof(UnmapList) == 1);
+
+std::array<std::uint8_t, 16> unmap_cdb() {
+    std::array<std::uint8_t, 16> cdb{};
+    cdb[0] = unmap;
+    cdb[8] = sizeof(UnmapList);
     return cdb;
 }
 
@@ -107,42 +126,84 @@ LoadSession::LoadSession(const LoginOutcome& login, std::uint64_t lun, const Wor
 }
 
 void LoadSession::begin_commands(std::uint64_t now_ns) {
-    while (!idle_.empty() && !places_.exhausted() &&
+    while (!idle_.empty() && (flush_is_due() || !places_.exhausted()) &&
            static_cast<std::int32_t>(login_.max_cmd_sn - login_.cmd_sn) >= 0) {
         const std::uint32_t tag = idle_.back();
         idle_.pop_back();
-        begin_command(tag, now_ns);
+        ++in_flight_;
+        if (flush_is_due()) {
+            begin_flush(tag);
+        } else {
+            begin_command(tag, now_ns);
+        }
     }
 }
 
-void LoadSession::begin_command(std::uint32_t tag, std::uint64_t now_ns) {
-    const auto [offset, bytes] = places_.next();
-    Command& command = commands_[tag];
-    command = {true, places_.next_reads(), bytes, now_ns, {}};
-    ++in_flight_;
+ScsiCommand LoadSession::next_pdu(std::uint32_t tag) {
     ScsiCommand pdu{};
     pdu.opcode = opcode::scsi_command;
     pdu.lun = lun_;
     pdu.initiator_task_tag = tag;
-    pdu.expected_data_transfer_length = bytes;
     pdu.cmd_sn = login_.cmd_sn++;
     pdu.exp_stat_sn = login_.exp_stat_sn;
-    pdu.cdb = cdb_of(command.reads ? read_16 : write_16, offset, bytes);
+    return pdu;
+}
+
+/// Does not wait for those in flight, as fio does not.
+void LoadSession::begin_flush(std::uint32_t tag) {
+    since_flush_ = 0;
+    Command& command = commands_[tag];
+    command.busy = true;
+    command.flushes = true;
+    ScsiCommand pdu = next_pdu(tag);
+    pdu.cdb = cdb_of(synchronize_cache_16, 0, 0);
+    pdu.flags = flag_final | 1;
+    put(pdu, {});
+}
+
+void LoadSession::begin_command(std::uint32_t tag, std::uint64_t now_ns) {
+    const auto [offset, bytes] = places_.next();
+    ++since_flush_;
+    Command& command = commands_[tag];
+    command = {true, places_.next_reads(), bytes, now_ns, false, {}, {}};
+    ScsiCommand pdu = next_pdu(tag);
     if (command.reads) {
+        pdu.cdb = cdb_of(read_16, offset, bytes);
+        pdu.expected_data_transfer_length = bytes;
         pdu.flags = flag_final | ScsiCommand::flag_read | 1;
         put(pdu, {});
         return;
     }
-    payload_at_ = (payload_at_ + 4096) % (payload_.size() - bytes);
-    command.data = payload_.subspan(payload_at_, bytes);
+    if (workload_.changes == Workload::Changes::unmap) {
+        UnmapList list{};
+        list.data_length = sizeof list - 2;
+        list.block_descriptor_data_length = sizeof list - 8;
+        list.first_block = offset / logical_block_bytes;
+        list.block_count = bytes / logical_block_bytes;
+        std::memcpy(command.unmap_list.data(), &list, sizeof list);
+        command.data = command.unmap_list;
+        pdu.cdb = unmap_cdb();
+    } else {
+        payload_at_ = (payload_at_ + 4096) % (payload_.size() - bytes);
+        command.data = payload_.subspan(payload_at_, bytes);
+        pdu.cdb = cdb_of(write_16, offset, bytes);
+    }
+    send_change(tag, pdu);
+}
+
+/// A command with data to the target: as much of it unsolicited as was agreed on.
+void LoadSession::send_change(std::uint32_t tag, ScsiCommand pdu) {
+    const Bytes data = commands_[tag].data;
+    const auto bytes = static_cast<std::uint32_t>(data.size());
     const std::uint32_t unsolicited = std::min(bytes, login_.first_burst_length);
     const std::uint32_t immediate =
         login_.immediate_data ? std::min(unsolicited, login_.target_max_recv_data_segment_length)
                               : 0;
     const std::uint32_t unsolicited_end = login_.initial_r2t ? immediate : unsolicited;
+    pdu.expected_data_transfer_length = bytes;
     pdu.flags = ScsiCommand::flag_write | 1;
     if (unsolicited_end == immediate) pdu.flags |= flag_final;
-    put(pdu, command.data.first(immediate));
+    put(pdu, data.first(immediate));
     put_data_out(tag, reserved_tag, immediate, unsolicited_end);
 }
 
@@ -274,9 +335,10 @@ void LoadSession::complete(std::uint32_t tag, std::uint8_t status, std::uint64_t
     commands_[tag].busy = false;
     idle_.push_back(tag);
     --in_flight_;
+    finished_ns_ = now_ns;
+    if (commands_[tag].flushes) return;
     ++completed_;
     completed_bytes_ += commands_[tag].bytes;
-    finished_ns_ = now_ns;
     latencies_.add(now_ns - commands_[tag].began_ns);
 }
 

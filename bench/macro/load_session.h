@@ -15,9 +15,9 @@
 #include "target/iscsi/pdu_reader.h"
 
 /// The part of an initiator that a load needs: a session in full feature phase that keeps a number
-/// of READ and WRITE commands in flight and throws away what it reads. Its cost has to be small
-/// against that of the targets it measures, so it checks little; tests/support has the one that
-/// checks everything.
+/// of READ, WRITE or UNMAP commands in flight and throws away what it reads. Its cost has to be
+/// small against that of the targets it measures, so it checks little; tests/support has the one
+/// that checks everything.
 namespace cowtgt::bench {
 
 struct Workload {
@@ -28,6 +28,7 @@ struct Workload {
         fill,        ///< from the beginning to the end, once
         trace,       ///< as `trace` says, once
     };
+    enum class Changes : std::uint8_t { write, unmap };  ///< what a command that does not read does
     struct Place {
         std::uint64_t offset = 0;  ///< bytes
         std::uint32_t bytes = 0;
@@ -39,6 +40,8 @@ struct Workload {
     std::uint32_t depth = 1;           ///< commands in flight
     std::uint64_t span_bytes = 0;      ///< of the disk, from its beginning
     std::uint64_t seed = 1;
+    Changes changes = Changes::write;
+    std::uint32_t commands_per_flush = 0;  ///< SYNCHRONIZE CACHE after so many; 0: never
     std::vector<Place> trace;
 };
 
@@ -86,9 +89,10 @@ public:
     bool has_output() const { return !output_.empty(); }
     void receive(Bytes in, std::uint64_t now_ns);
 
-    bool is_done() const { return places_.exhausted() && in_flight_ == 0; }
+    bool is_done() const { return places_.exhausted() && !flush_is_due() && in_flight_ == 0; }
     /// When the last command ended.
     std::uint64_t finished_ns() const { return finished_ns_; }
+    /// Commands, those that flush not counted; so with the latencies.
     std::uint64_t completed() const { return completed_; }
     std::uint64_t completed_bytes() const { return completed_bytes_; }
     const Histogram& latencies() const { return latencies_; }
@@ -106,7 +110,9 @@ private:
         bool reads = true;
         std::uint32_t bytes = 0;
         std::uint64_t began_ns = 0;
-        Bytes data;  ///< of a write
+        bool flushes = false;
+        Bytes data;  ///< that it sends
+        std::array<std::byte, 24> unmap_list{};
     };
     struct Unit {
         std::array<std::byte, iscsi::basic_header_size + iscsi::digest_size> header;
@@ -116,7 +122,13 @@ private:
         std::size_t size() const { return header_size + data.size() + trailer_size; }
     };
 
+    bool flush_is_due() const {
+        return workload_.commands_per_flush != 0 && since_flush_ >= workload_.commands_per_flush;
+    }
     void begin_command(std::uint32_t tag, std::uint64_t now_ns);
+    void begin_flush(std::uint32_t tag);
+    void send_change(std::uint32_t tag, iscsi::ScsiCommand pdu);
+    iscsi::ScsiCommand next_pdu(std::uint32_t tag);
     template <typename Pdu>
     void put(Pdu pdu, Bytes data);
     void put_data_out(std::uint32_t tag, std::uint32_t transfer_tag, std::uint32_t begin,
@@ -136,6 +148,7 @@ private:
     std::deque<Unit> output_;
     std::size_t front_sent_ = 0;  ///< bytes of output_.front() that have left
     std::uint32_t in_flight_ = 0;
+    std::uint32_t since_flush_ = 0;  ///< commands begun since the last one
     std::uint64_t completed_ = 0, completed_bytes_ = 0;
     std::uint64_t finished_ns_ = 0;
     std::uint64_t payload_at_ = 0;

@@ -136,6 +136,22 @@ class Tools:
         return {"iops": read["iops"], "mbps": read["bw_bytes"] / 1e6,
                 "p50_us": quantiles["50.000000"] / 1000, "p99_us": quantiles["99.000000"] / 1000}
 
+    def fio_writes(self, peer, depth, per_flush, writes, size):
+        """Random 4 KiB writes to an NBD server, no block twice, a flush after every `per_flush` (0:
+        none)."""
+        before = cpu_seconds(peer.process.pid)
+        done = subprocess.run(
+            ["taskset", "-c", str(CLIENT_CORE), "fio", "--name=writes", "--ioengine=nbd",
+             f"--uri={peer.uri}", "--rw=randwrite", "--bs=4k", f"--iodepth={depth}",
+             f"--fsync={per_flush}", f"--size={size}", f"--number_ios={writes}", "--randseed=42",
+             "--thread", "--output-format=json"], capture_output=True, text=True, check=True)
+        used = cpu_seconds(peer.process.pid) - before
+        row = json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]["write"]
+        quantiles = row["clat_ns"]["percentile"]
+        return {"iops": row["total_ios"] * 1000 / row["runtime"],
+                "p50_us": quantiles["50.000000"] / 1000, "p99_us": quantiles["99.000000"] / 1000,
+                "target_us": used * 1e6 / row["total_ios"]}
+
     def fio_through_nbd(self, peer, disk, depth, socket_path):
         """fio's nbd engine on qemu-nbd, whose libiscsi is the initiator; both on the client's
         core."""

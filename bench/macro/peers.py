@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 
 from machine import Process, SERVER_CORE, free_port, have, listens_on, run_quietly
@@ -156,6 +157,28 @@ class Istgt(Peer):
 
     def target(self, _disk):
         return f"{PREFIX}.istgt:disk"
+
+
+class Qcow2:
+    """A fresh qcow2 overlay with extended_l2 on the image, over NBD on a Unix socket."""
+
+    def __init__(self, folder, image):
+        folder.mkdir(parents=True)
+        self.folder = folder
+        disk, socket_path = folder / "disk.qcow2", folder / "nbd"
+        run_quietly("qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", "-b", image,
+                    "-F", "raw", disk)
+        self.uri = f"nbd+unix:///?socket={socket_path}"
+        self.process = Process(
+            ["qemu-nbd", "--persistent", "--cache=none", "--aio=io_uring", "--format", "qcow2",
+             "--socket", socket_path, disk], folder / "log", SERVER_CORE)
+        self.process.wait_for(socket_path.exists, "qemu-nbd")
+
+    def stop(self):
+        self.process.stop()
+
+    def remove(self):
+        shutil.rmtree(self.folder)
 
 
 def other_targets():
