@@ -6,6 +6,7 @@
 #include "cow-store/base/check.h"
 #include "cow-store/volume/engine.h"
 #include "cow-store/volume/page_batch.h"
+#include "cow-store/volume/planted_bugs.h"
 
 namespace cowtgt {
 
@@ -166,8 +167,8 @@ void Volume::Engine::write_pages() {
         case CheckpointBuilder::Step::finished:
             break;
     }
-    if (sabotage_.release_pages_before_flip) release_replaced();
-    if (sabotage_.checkpoint_without_sync) {
+    if (planted.release_pages_before_flip) release_replaced();
+    if (planted.checkpoint_without_sync) {
         flip_to_new_map();
         return;
     }
@@ -229,6 +230,9 @@ void Volume::Engine::retry_pages() {
 void Volume::Engine::pages_synced(FileOperation& io, int os_errno) {
     Engine& engine = engine_of(io);
     if (os_errno != 0 || engine.fenced_) {
+        if (planted.fence_names_aborted_pages) {
+            engine.state_->superblock.directory = engine.builder_->take_result().directory;
+        }
         engine.abandon_checkpoint();
         engine.fence(os_errno);
         return;
@@ -274,7 +278,6 @@ void Volume::Engine::flip_step() {
 }
 
 void Volume::Engine::flip_done(FileOperation& io, int os_errno) {
-    constexpr std::uint32_t flip_steps = 4;
     Engine& engine = engine_of(io);
     if (engine.fence_mark_written_) {
         engine.flip_running_ = false;
@@ -288,7 +291,8 @@ void Volume::Engine::flip_done(FileOperation& io, int os_errno) {
         engine.mark_fenced();
         return;
     }
-    if (++engine.flip_steps_done_ < flip_steps) {
+    engine.flip_steps_done_ += planted.one_superblock_copy ? flip_steps : 1;
+    if (engine.flip_steps_done_ < flip_steps) {
         engine.flip_step();
         return;
     }
@@ -302,7 +306,7 @@ void Volume::Engine::flip_done(FileOperation& io, int os_errno) {
 }
 
 void Volume::Engine::finish_checkpoint() {
-    if (!sabotage_.release_pages_before_flip) release_replaced();
+    if (!planted.release_pages_before_flip) release_replaced();
     state_->superblock = next_superblock_;
     state_->on_disk = std::move(new_map_);
     builder_.reset();

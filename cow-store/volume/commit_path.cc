@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cow-store/volume/engine.h"
+#include "cow-store/volume/planted_bugs.h"
 
 namespace cowtgt {
 
@@ -61,7 +62,7 @@ void Volume::Engine::start_commit() {
     commit_wanted_ = false;
     // Only what was complete before the sync began may be named after it.
     naming_ = last_tentative_;
-    if (sabotage_.commit_before_data_sync && naming_ > committed_) {
+    if (planted.commit_before_data_sync && naming_ > committed_) {
         write_commit_record();
         return;
     }
@@ -76,7 +77,11 @@ void Volume::Engine::data_synced(FileOperation& io, int os_errno) {
         engine.fence(os_errno);
         return;
     }
-    if (engine.sabotage_.name_records_after_sync) engine.naming_ = engine.last_tentative_;
+    const bool for_fua = !engine.committing_.empty() &&
+                         engine.committing_.first()->request->operation == BlockOperation::write;
+    if (planted.name_records_after_sync || (planted.fua_commits_neighbours && for_fua)) {
+        engine.naming_ = engine.last_tentative_;
+    }
     if (engine.naming_ > engine.committed_) {
         engine.write_commit_record();
     } else {
@@ -133,7 +138,8 @@ void Volume::Engine::fence(int os_errno) {
 }
 
 /// Says in the superblock that the layer is in doubt, as well as it still goes. It keeps naming the
-/// last durable map, of which nothing was released.
+/// last durable map, of which nothing was released. A flip that was interrupted left the copy that
+/// it was at in doubt; the other one must stay, since this write may be torn too.
 void Volume::Engine::mark_fenced() {
     if (flip_running_ || fence_mark_written_) return;
     fence_mark_written_ = true;
@@ -145,6 +151,7 @@ void Volume::Engine::mark_fenced() {
     flip_running_ = true;
     flip_io_ = FileOperation{};
     flip_io_.kind = FileOperation::Kind::write;
+    flip_io_.offset = byte_offset(flip_steps_done_ < flip_steps ? flip_steps_done_ / 2 : 0);
     flip_io_.length = unit_size;
     flip_io_.data = flip_buffer_->bytes;
     flip_io_.owner = this;

@@ -3,6 +3,7 @@
 #include "cow-store/base/bytes.h"
 #include "cow-store/base/check.h"
 #include "cow-store/volume/engine.h"
+#include "cow-store/volume/planted_bugs.h"
 
 namespace cowtgt {
 
@@ -110,7 +111,7 @@ void Volume::Engine::make_zero(std::uint64_t cluster, std::uint64_t count) {
     add_entry(
         {static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(end - first), value_zero});
     for (const UnitRun& run : freed) {
-        if (sabotage_.reuse_freed_units_at_once) {
+        if (planted.reuse_freed_units_at_once) {
             state_->allocator.release(run);
         } else {
             quarantine_.add(run, marks_queued_);

@@ -6,6 +6,7 @@
 
 #include "cow-store/base/check.h"
 #include "cow-store/volume/page_batch.h"
+#include "cow-store/volume/planted_bugs.h"
 
 namespace cowtgt {
 
@@ -130,7 +131,7 @@ bool Volume::Engine::run_ready() {
     while (!stepping.empty()) {
         deallocate_step(stepping.pop());
     }
-    if (sabotage_.answer_before_record) give_answers();
+    if (planted.answer_before_record) give_answers();
     record_pending();
     sort_recorded();
     start_commit();

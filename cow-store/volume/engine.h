@@ -42,7 +42,6 @@ public:
     void close(CloseDone done);
     VolumeStatistics statistics() const;
     const LayerSummary& summary() const { return state_->summary; }
-    void plant_bug(const Sabotage& sabotage) { sabotage_ = sabotage; }
 
 private:
     // engine.cc
@@ -156,7 +155,6 @@ private:
     VolumeOptions options_;
     ChainView chain_;
     DirectIoAlignment alignment_;
-    Sabotage sabotage_;
 
     // Requests
     Pool<Operation> operations_;
@@ -224,7 +222,8 @@ private:
     std::unique_ptr<FlipBuffer> flip_buffer_ = std::make_unique<FlipBuffer>();
     FileOperation flip_io_;
     Superblock next_superblock_;
-    std::uint32_t flip_steps_done_ = 0;
+    static constexpr std::uint32_t flip_steps = 4;  ///< copy A, sync, copy B, sync
+    std::uint32_t flip_steps_done_ = flip_steps;
     bool flip_running_ = false;
     bool fence_mark_written_ = false;
 

@@ -45,10 +45,15 @@ LayerExamination without_superblock(const Error& error) {
     return found;
 }
 
-void examine_journal(File& file, std::uint64_t file_bytes, const Superblock& superblock,
-                     const Uuid& boot_id, LayerExamination& found) {
-    const Result<Replay> replay =
-        read_journal(file, file_bytes, superblock, replay_scope(superblock, file, boot_id));
+/// Records are appended in their order, so a whole one tells that those before it are complete. One
+/// that was read half written while a later one came is whole the next time.
+void examine_journal(File& file, LayerUse use, std::uint64_t file_bytes,
+                     const Superblock& superblock, const Uuid& boot_id, LayerExamination& found) {
+    const ReplayScope scope = replay_scope(superblock, file, boot_id);
+    Result<Replay> replay = read_journal(file, file_bytes, superblock, scope);
+    if (!replay && use == LayerUse::in_use) {
+        replay = read_journal(file, file_bytes, superblock, scope);
+    }
     if (replay) return;
     found.damage.push_back({.what = replay.error().message,
                             .offset = byte_offset(superblock.ring.unit),
@@ -79,7 +84,7 @@ Result<LayerExamination> examine_once(File& file, LayerUse use, const Uuid& boot
     found.needs_recovery = left_open && use == LayerUse::at_rest;
     found.is_copy = superblock.phase == LayerPhase::open && superblock.inode != 0 &&
                     file.inode() != 0 && superblock.inode != file.inode();
-    if (found.needs_recovery) examine_journal(file, *file_bytes, superblock, boot_id, found);
+    if (left_open) examine_journal(file, use, *file_bytes, superblock, boot_id, found);
     // The journal may name units that the map on disk still gives to another cluster.
     if (whole && !left_open) {
         SpaceCounter counter(*file_bytes, Claims::exclusive);

@@ -24,7 +24,7 @@ struct LayerExamination {
 
 /// Who may have the layer open meanwhile.
 enum class LayerUse {
-    at_rest,  ///< nobody: the journal is read too
+    at_rest,  ///< nobody
     in_use,   ///< somebody writes to it: what changes under the reader is read again
 };
 

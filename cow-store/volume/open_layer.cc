@@ -6,6 +6,7 @@
 #include "cow-store/volume/layer_file.h"
 #include "cow-store/volume/layer_pages.h"
 #include "cow-store/volume/layer_state.h"
+#include "cow-store/volume/planted_bugs.h"
 #include "cow-store/volume/space_counter.h"
 
 /// Recovery (FORMAT.md, "Opening"): read what the superblock names, refuse what does not match,
@@ -101,7 +102,9 @@ Result<UnitAllocator> replay_into(LayerState& state, const Replay& replay,
     if (Result<void> done = apply(records.first(committed), state.map); !done) {
         return done.error();
     }
-    counter.claim_all(state.superblock, state.on_disk, state.map);
+    if (!planted.recovery_reuses_committed_units) {
+        counter.claim_all(state.superblock, state.on_disk, state.map);
+    }
     if (Result<void> done = apply(records.subspan(committed), state.map); !done) {
         return done.error();
     }
@@ -180,7 +183,8 @@ Result<void> recover(File& file, const OpenContext& context, LayerState& state) 
 
 Result<void> write_superblocks(File& file, const Superblock& superblock) {
     const DiskSuperblock disk = encode_superblock(superblock);
-    for (UnitNumber copy = 0; copy < superblock_units; ++copy) {
+    const UnitNumber copies = planted.one_superblock_copy ? 1 : superblock_units;
+    for (UnitNumber copy = 0; copy < copies; ++copy) {
         if (Result<void> done = file.write_at(byte_offset(copy), bytes_of_struct(disk)); !done) {
             return done;
         }

@@ -37,8 +37,5 @@ VolumeStatistics Volume::statistics() const {
 const LayerSummary& Volume::layer() const {
     return engine_->summary();
 }
-void Volume::plant_bug(const Sabotage& sabotage) {
-    engine_->plant_bug(sabotage);
-}
 
 }  // namespace cowtgt

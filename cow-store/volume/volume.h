@@ -55,16 +55,6 @@ struct VolumeStatistics {
     bool fenced = false;
 };
 
-/// Deliberate faults, so that the simulator can show that it finds them. Only tests set any.
-struct Sabotage {
-    bool commit_before_data_sync = false;    ///< the record is written before the data is synced
-    bool name_records_after_sync = false;    ///< a flush names writes that came during its sync
-    bool reuse_freed_units_at_once = false;  ///< no quarantine
-    bool checkpoint_without_sync = false;    ///< the superblock flips before the pages are durable
-    bool answer_before_record = false;       ///< writes are answered before the tentative record
-    bool release_pages_before_flip = false;  ///< old map pages are reused too early
-};
-
 /// A machine's disk: a live layer over sealed layers over a base image, as a block device.
 ///
 /// Threads: all calls on the ring that owns the files.
@@ -101,8 +91,6 @@ public:
     VolumeStatistics statistics() const;
     /// Of the live layer; does not change while the volume is open.
     const LayerSummary& layer() const;
-
-    void plant_bug(const Sabotage& sabotage);
 
 private:
     class Engine;

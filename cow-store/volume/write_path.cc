@@ -4,6 +4,7 @@
 #include "cow-store/base/bytes.h"
 #include "cow-store/base/check.h"
 #include "cow-store/volume/engine.h"
+#include "cow-store/volume/planted_bugs.h"
 
 namespace cowtgt {
 
@@ -221,7 +222,7 @@ void Volume::Engine::finish_change(Operation& operation) {
         }
     }
     locks_.unlock(operation, runnable_);
-    if (good && !sabotage_.answer_before_record) {
+    if (good && !planted.answer_before_record) {
         // Also what others changed before: this write may lie in a place that they were given.
         operation.record_mark = marks_queued_;
         unrecorded_.push(operation);

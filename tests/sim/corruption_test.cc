@@ -1,13 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cow-store/volume/examine_layer.h"
-#include "cow-store/volume/layer_state.h"
-#include "tests/sim/history.h"
+#include "tests/sim/damage.h"
 
 /// Single bits flipped in the metadata of a layer: whoever opens it gets what was there or a
 /// refusal, never anything else, and whoever examines it is told where.
@@ -16,102 +13,67 @@ namespace {
 
 constexpr std::uint64_t seeds = 4;
 
-std::vector<std::byte> content_of(World& world, const RecoveredLayer& layer) {
-    const Chain chain{world.virtual_size,
-                      {{&layer.map(), world.layer.get(), layer.summary().parent.overlap_limit}},
-                      world.base.get(),
-                      world.base_size};
-    std::vector<std::byte> all;
-    for (const Window& window : world.model.windows()) {
-        std::vector<std::byte> bytes(window.length);
-        EXPECT_TRUE(read_chain(chain, window.offset, bytes));
-        all.insert(all.end(), bytes.begin(), bytes.end());
+/// Flips in layers of several histories.
+FlipStatistics flip_all(LayerPhase phase, Flips where) {
+    FlipStatistics sum;
+    for (std::uint64_t seed = 1; seed <= seeds && sum.first_problem.empty(); ++seed) {
+        const FlipStatistics one = flip_bits(seed, phase, where);
+        sum.flips += one.flips;
+        sum.refused += one.refused;
+        sum.first_problem = one.first_problem;
     }
-    return all;
+    EXPECT_GT(sum.flips, 0U);
+    return sum;
 }
 
-/// A layer with some history, closed or sealed.
-World made_world(std::uint64_t seed, bool seal) {
-    HistoryOptions options;
-    options.seed = seed;
-    options.operations = 60;
-    World world = make_world(options);
-    EXPECT_EQ(run_history(world, options).problem, "");
-    if (seal) {
-        EXPECT_TRUE(seal_layer(*world.layer, {}));
-    }
-    return world;
-}
-
-/// The units that hold metadata: superblocks, directory, pages.
-std::vector<std::uint64_t> metadata_units(World& world) {
-    RecoveredLayer layer = open_layer(*world.layer, {}).value();
-    std::vector<std::uint64_t> units = {0, 1};
-    for (const UnitNumber unit : layer.state().on_disk.directory_units)
-        units.push_back(unit);
-    for (const PageEntry& page : layer.state().on_disk.pages)
-        units.push_back(page.page.unit);
-    return units;
-}
-
-void flip(File& file, std::uint64_t bit) {
-    std::byte byte{};
-    ASSERT_TRUE(file.read_at(bit / 8, {&byte, 1}));
-    byte ^= std::byte{1} << (bit % 8);
-    file.overwrite(bit / 8, {&byte, 1});
-}
-
-/// Opens the layer with one bit flipped; the bit is flipped in a copy.
-void expect_same_or_refused(const World& world, const std::vector<std::byte>& before,
-                            std::uint64_t bit) {
-    World harmed = world.clone_with(world.layer->after_cut(CutKind::process_death, 1));
-    flip(*harmed.layer, bit);
-    const Result<LayerExamination> examined =
-        examine_layer(*harmed.layer, LayerUse::at_rest, boot_id_of(1));
-    ASSERT_TRUE(examined);
-    const std::uint64_t unit = bit / 8 / unit_size;
-    EXPECT_TRUE(std::ranges::any_of(examined->damage,
-                                    [unit](const LayerDamage& damage) {
-                                        return damage.offset / unit_size <= unit &&
-                                               unit < (damage.offset + damage.length) / unit_size;
-                                    }))
-        << "not located: bit " << bit;
-
-    const Result<RecoveredLayer> layer = open_layer(*harmed.layer, {});
-    EXPECT_EQ(layer.has_value(), unit < superblock_units) << "bit " << bit;
-    if (layer) {
-        EXPECT_EQ(content_of(harmed, *layer), before) << "bit " << bit;
-    }
-}
-
-void flip_every_byte(bool seal) {
-    for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed) {
-        World world = made_world(seed, seal);
-        const std::vector<std::byte> before = content_of(world, *open_layer(*world.layer, {}));
-        Random random(seed);
-        for (const std::uint64_t unit : metadata_units(world)) {
-            for (std::uint64_t at = 0; at < unit_size; at += 1 + below(random, 16)) {
-                expect_same_or_refused(world, before,
-                                       (unit * unit_size + at) * 8 + below(random, 8));
-                if (testing::Test::HasFailure()) return;
-            }
-        }
-    }
+/// All that a layer at rest consists of, except data.
+void flip_metadata(LayerPhase phase) {
+    const FlipStatistics superblocks = flip_all(phase, Flips::in_superblocks);
+    EXPECT_EQ(superblocks.first_problem, "");
+    EXPECT_EQ(superblocks.refused, 0U);  // there is the other copy
+    const FlipStatistics pages = flip_all(phase, Flips::in_pages);
+    EXPECT_EQ(pages.first_problem, "");
+    EXPECT_EQ(pages.refused, pages.flips);
 }
 
 TEST(FlippedBits, OfAClosedLayerAreFoundAndNeverServed) {
-    flip_every_byte(false);
+    flip_metadata(LayerPhase::clean);
 }
 TEST(FlippedBits, OfASealedLayerAreFoundAndNeverServed) {
-    flip_every_byte(true);
+    flip_metadata(LayerPhase::sealed);
+}
+
+TEST(FlippedBits, OfTheJournalOfADeadProcessAreFoundAndNeverReplayed) {
+    const FlipStatistics superblocks = flip_all(LayerPhase::open, Flips::in_superblocks);
+    EXPECT_EQ(superblocks.first_problem, "");
+    const FlipStatistics journal = flip_all(LayerPhase::open, Flips::in_journal);
+    EXPECT_EQ(journal.first_problem, "");
+    EXPECT_GT(journal.refused, 0U);
+    EXPECT_LT(journal.refused, journal.flips);  // what no record is in harms nobody
+}
+
+/// Beside whoever writes to the layer.
+TEST(FlippedBits, OfTheJournalInUseAreLocated) {
+    const World world = layer_with_history(1, LayerPhase::open);
+    const auto damage_of = [&world](World& copy) {
+        return examine_layer(*copy.layer, LayerUse::in_use, boot_id_of(world.boot))->damage;
+    };
+    World intact = with_flipped_bit(world, 0);
+    EXPECT_EQ(damage_of(intact).size(), 1U);  // the superblock alone
+    const RingOrigin ring = read_superblocks(*world.layer).value().chosen.ring;
+    World harmed = with_flipped_bit(world, (byte_offset(ring.unit) + ring.head) * 8);
+    const std::vector<LayerDamage> damage = damage_of(harmed);
+    ASSERT_EQ(damage.size(), 1U);
+    EXPECT_EQ(damage[0].offset, byte_offset(ring.unit));
+    EXPECT_EQ(damage[0].what, "journal: record " + std::to_string(ring.first_sequence) +
+                                  " is damaged, but later ones are whole");
 }
 
 TEST(FlippedBits, AreFlippedBack) {
-    World world = made_world(1, false);
-    const std::vector<std::byte> before = content_of(world, *open_layer(*world.layer, {}));
+    World world = layer_with_history(1, LayerPhase::clean);
+    const std::vector<std::byte> before = content_of(world, open_layer(*world.layer, {}).value());
     for (const std::uint64_t unit : metadata_units(world)) {
-        World harmed = world.clone_with(world.layer->after_cut(CutKind::process_death, 1));
-        flip(*harmed.layer, unit * unit_size * 8 + 12345);
+        World harmed = with_flipped_bit(world, unit * unit_size * 8 + 12345);
         const Result<std::vector<std::string>> mended = mend_layer(*harmed.layer, boot_id_of(1));
         ASSERT_TRUE(mended);
         EXPECT_EQ(mended->size(), 1U);

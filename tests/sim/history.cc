@@ -123,7 +123,6 @@ public:
             [](void* owner, Volume&) { static_cast<Player*>(owner)->raised_ = true; }, this};
         Volume volume(std::move(*layer), *world_.layer, {}, {world_.base.get(), world_.base_size},
                       volume_options);
-        volume.plant_bug(options_.sabotage);
         volume_ = &volume;
         world_.layer->arm(options_.faults);
         world_.layer->appends_left = options_.appends_before_failure;
@@ -180,7 +179,7 @@ private:
             answered.player->answered(answered, outcome);
         };
         const std::uint64_t choice = below(random_, 20);
-        if (choice == 0 || choice == 1) {
+        if (options_.flushes && choice < 2) {
             asked.request.operation = BlockOperation::flush;
             asked.flush_point = world_.model.flush_begins();
             volume_->submit(asked.request);

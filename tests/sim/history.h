@@ -19,7 +19,7 @@ struct HistoryOptions {
     std::uint32_t queue_depth = 4;
     std::uint32_t ring_bytes = 4096;
     bool with_base = true;
-    Sabotage sabotage;
+    bool flushes = true;  ///< false: only writes with FUA ask for durability
     std::vector<Fault> faults;
     std::uint64_t appends_before_failure = ~std::uint64_t{0};
     bool large = false;  ///< one window of 1.25 MiB and long writes, for full disks
