@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cow-store/base/bytes.h"
+#include "cow-store/base/lent_bytes.h"
 #include "cow-store/base/result.h"
 
 /// The one seam between the store and the outside world. There are two pairs of implementations:
@@ -66,6 +67,9 @@ public:
     /// Reads now if that needs no waiting (page cache); false when it would wait or failed, and
     /// then `into` is unspecified and submit() is the way.
     virtual bool read_now(std::uint64_t offset, MutableBytes into) = 0;
+    /// The bytes themselves, if they will never change and are in memory just now; else nothing,
+    /// and reading is the way.
+    virtual LentBytes lend(std::uint64_t, std::uint64_t) { return {}; }
     /// Writes through the kernel's page cache now: afterwards the bytes survive the death of the
     /// process, and power loss after the next sync_data. For the small records of the journal;
     /// never for a range that direct writes also go to. Returns 0 or the errno.

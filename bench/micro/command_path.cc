@@ -209,7 +209,7 @@ private:
 
     void drop_output() {
         while (connection_.has_output()) {
-            std::array<Bytes, 128> pieces;
+            std::array<iscsi::OutputPiece, 128> pieces;
             std::size_t bytes = 0;
             for (std::size_t i = 0, count = connection_.gather(pieces); i < count; ++i) {
                 bytes += pieces[i].size();
@@ -221,10 +221,10 @@ private:
     std::vector<std::byte> send_all() {
         std::vector<std::byte> wire;
         while (connection_.has_output()) {
-            std::array<Bytes, 16> pieces;
+            std::array<iscsi::OutputPiece, 16> pieces;
             const std::size_t before = wire.size();
             for (std::size_t i = 0, count = connection_.gather(pieces); i < count; ++i) {
-                wire.insert(wire.end(), pieces[i].begin(), pieces[i].end());
+                wire.insert(wire.end(), pieces[i].bytes.begin(), pieces[i].bytes.end());
             }
             connection_.sent(wire.size() - before);
         }

@@ -84,7 +84,7 @@ void write_pdu(benchmark::State& state) {
     parameters.digests = {state.range(0) != 0, state.range(0) != 0};
     queue.set_parameters(parameters);
     iscsi::Task task;
-    std::array<Bytes, 8> pieces;
+    std::array<iscsi::OutputPiece, 8> pieces;
     const CountAllocations counting(state);
     for (auto _ : state) {
         task.data_in = data;

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "cow-store/base/bytes.h"
+#include "cow-store/base/lent_bytes.h"
 #include "cow-store/base/units.h"
 
 namespace cowtgt {
@@ -39,7 +40,9 @@ struct BlockRequest {
     bool force_unit_access = false;  ///< writes: durable before the answer (FUA, or cache off)
     Lba first_block;
     BlockCount block_count;
-    MutableBytes data;  ///< read, write: block_count blocks, aligned to 4096 bytes in memory
+    bool may_be_lent = false;  ///< read: the answer may be in `lent` instead of `data`
+    MutableBytes data;         ///< read, write: block_count blocks, aligned to 4096 bytes in memory
+    LentBytes lent;  ///< set by the device before a good outcome, if at all: the whole range
     void (*done)(BlockRequest&, const BlockOutcome&) = nullptr;
     void* owner = nullptr;  ///< for `done`; the device does not look at it
     /// Room for the device's own book-keeping while it has the request, so that nothing is

@@ -53,6 +53,7 @@ private:
     void count(const Operation& operation);
 
     // read_path.cc
+    bool lend(Operation& operation);
     void start_read(Operation& operation);
     void read_part(Operation& operation, Piece* merge, const ChainPiece& where,
                    MutableBytes target);

@@ -6,8 +6,34 @@
 
 namespace cowtgt {
 
+namespace {
+
+/// Below it the system call for each answer costs more than the copy.
+constexpr std::uint64_t lent_bytes_min = 16384;
+
+bool is_shared(const ChainPiece& where) {
+    return where.source == ChainSource::base ||
+           (where.source == ChainSource::layer && where.level > 0);
+}
+
+}  // namespace
+
+/// The whole range lies in one place that machines share, and is in memory: no need to copy it.
+bool Volume::Engine::lend(Operation& operation) {
+    BlockRequest& request = *operation.request;
+    if (!request.may_be_lent || operation.length < lent_bytes_min) return false;
+    const ChainPiece where = chain_.find(operation.offset, operation.length);
+    if (where.length < operation.length || !is_shared(where)) return false;
+    request.lent = file_of(where).lend(where.offset, where.length);
+    return !request.lent.empty();
+}
+
 void Volume::Engine::start_read(Operation& operation) {
     operation.reader_epoch = quarantine_.begin_read();
+    if (lend(operation)) {
+        finish_read(operation);
+        return;
+    }
     operation.pending = 1;  // ours, until all parts are on their way
     MutableBytes rest = operation.request->data.first(operation.length);
     std::uint64_t offset = operation.offset;
@@ -45,8 +71,7 @@ void Volume::Engine::read_part(Operation& operation, Piece* merge, const ChainPi
     }
     AsyncFile& file = file_of(where);
     // What machines share is in the page cache most of the time, and one copy serves them all.
-    const bool shared = where.source == ChainSource::base || where.level > 0;
-    if (shared && file.read_now(where.offset, target)) return;
+    if (is_shared(where) && file.read_now(where.offset, target)) return;
 
     const DirectIoAlignment alignment = file.alignment();
     const bool direct = where.offset % alignment.offset == 0 &&

@@ -22,6 +22,7 @@ public:
 
     void submit(FileOperation& operation) override;
     bool read_now(std::uint64_t offset, MutableBytes into) override;
+    LentBytes lend(std::uint64_t offset, std::uint64_t length) override;
     int append_now(std::uint64_t offset, Bytes from) override;
     DirectIoAlignment alignment() const override { return file_.alignment(); }
 

@@ -355,7 +355,11 @@ void Connection::received_directly(std::size_t byte_count) {
     state.read(nothing);  // the PDU may be complete by now
 }
 
-std::size_t Connection::gather(std::span<Bytes> out) {
+bool Connection::can_send_lent_bytes() const {
+    return !state_->parameters_.digests.data;
+}
+
+std::size_t Connection::gather(std::span<OutputPiece> out) {
     return state_->output_.gather(out);
 }
 void Connection::sent(std::size_t byte_count) {

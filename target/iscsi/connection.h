@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cow-store/base/bytes.h"
+#include "cow-store/base/lent_bytes.h"
 #include "cow-store/base/units.h"
 
 /// RFC 7143 without sockets: one connection of one session (ErrorRecoveryLevel 0,
@@ -109,9 +110,10 @@ struct ScsiTask {
 
 /// What the device server has to say at the end of a command (SAM-5 "Send Command Complete").
 struct ScsiResponse {
-    std::uint8_t status = 0;  ///< SAM-5 status code
-    Bytes sense = {};         ///< without the two-byte SenseLength; copied
-    Bytes data_in = {};       ///< must stay valid until task_finished
+    std::uint8_t status = 0;      ///< SAM-5 status code
+    Bytes sense = {};             ///< without the two-byte SenseLength; copied
+    Bytes data_in = {};           ///< must stay valid until task_finished
+    LentBytes lent_data_in = {};  ///< instead of data_in's content, with its length; if not empty
     /// Bytes the command itself would have moved in each direction, for the residual counts
     /// (RFC 7143 section 11.4.5).
     std::uint64_t data_in_length = 0;
@@ -150,6 +152,18 @@ struct TaskManagementRequest {
 struct TargetRecord {
     std::string name;
     std::vector<std::string> addresses;  ///< "host:port,tpgt", IPv6 in brackets
+};
+
+/// A part of what is to be sent: in memory, or lent.
+struct OutputPiece {
+    Bytes bytes;                      ///< empty if it is lent
+    const LentBytes* lent = nullptr;  ///< null: it is in memory
+    std::uint64_t lent_offset = 0;    ///< bytes into what is lent
+    std::size_t lent_length = 0;      ///< bytes
+
+    std::size_t size() const { return lent != nullptr ? lent_length : bytes.size(); }
+    /// Without its first bytes. Requires: byte_count <= size().
+    OutputPiece without(std::size_t byte_count) const;
 };
 
 /// Why a connection is at its end; text is for the log.
@@ -236,7 +250,7 @@ public:
     /// Fills `out` with pieces to send, in order, and returns how many. They stay valid until
     /// sent() has counted them. Nothing is skipped or repeated between gather calls: bytes leave
     /// the queue by sent() only.
-    std::size_t gather(std::span<Bytes> out);
+    std::size_t gather(std::span<OutputPiece> out);
     void sent(std::size_t byte_count);
     bool has_output() const;
 
@@ -254,6 +268,8 @@ public:
     /// status and no sense it is folded into the last Data-In. Data-Out that still arrives is
     /// dropped. Ignored for a task that the transport has ended by itself.
     void complete(ScsiTask& task, const ScsiResponse& response);
+    /// Whether complete() takes lent Data-In: not with data digests, which need to see it.
+    bool can_send_lent_bytes() const;
     void answer_task_management(const TaskManagementRequest& request,
                                 TaskFunctionResponse response);
     void answer_logout();

@@ -25,6 +25,11 @@ void set_data_segment_length(Pdu& pdu, std::size_t byte_count) {
 
 }  // namespace
 
+OutputPiece OutputPiece::without(std::size_t byte_count) const {
+    if (lent == nullptr) return {bytes.subspan(byte_count)};
+    return {{}, lent, lent_offset + byte_count, lent_length - byte_count};
+}
+
 void OutputQueue::set_parameters(const OperationalParameters& parameters) {
     digests_ = parameters.digests;
     data_segment_length_max_ = parameters.initiator_max_recv_data_segment_length;
@@ -95,7 +100,7 @@ void OutputQueue::stage_next() {
             return;
         case Kind::control: {
             bytes_ -= basic_header_size + pending.data.size();
-            Staged& staged = put(pending.header, pending.data, pending.use, pending.digests);
+            Staged& staged = put(pending.header, {pending.data}, pending.use, pending.digests);
             staged.owned = std::move(pending.data);  // keeps its place in memory
             staged.is_control = true;
             pop_front();
@@ -138,9 +143,13 @@ void OutputQueue::stage_data_in(Pending& pending, std::size_t byte_count) {
     }
     bytes_ -= byte_count;
     const Bytes data = task.data_in.subspan(task.data_in_sent, byte_count);
+    const OutputPiece piece =
+        task.lent_data_in.empty()
+            ? OutputPiece{data}
+            : OutputPiece{{}, &task.lent_data_in, task.data_in_sent, byte_count};
     task.data_in_sent = static_cast<std::uint32_t>(end);
     if (carries_status) give_slot_back(task);
-    Staged& staged = put(header_bytes(pdu), data,
+    Staged& staged = put(header_bytes(pdu), piece,
                          carries_status ? StatSnUse::uses_up : StatSnUse::none, pending.digests);
     if (carries_status) finish_answer(staged);
 }
@@ -158,7 +167,8 @@ void OutputQueue::stage_scsi_response(Pending& pending) {
     pdu.residual_count = task.residual_count;
     bytes_ -= task.sense_segment.size();
     give_slot_back(task);
-    finish_answer(put(header_bytes(pdu), task.sense_segment, StatSnUse::uses_up, pending.digests));
+    finish_answer(
+        put(header_bytes(pdu), {task.sense_segment}, StatSnUse::uses_up, pending.digests));
 }
 
 /// Before the status is numbered, so that it opens the window itself.
@@ -173,8 +183,8 @@ void OutputQueue::finish_answer(Staged& staged) {
     pop_front();
 }
 
-OutputQueue::Staged& OutputQueue::put(const HeaderBytes& header, Bytes data, StatSnUse use,
-                                      Digests digests) {
+OutputQueue::Staged& OutputQueue::put(const HeaderBytes& header, const OutputPiece& data,
+                                      StatSnUse use, Digests digests) {
     HeaderBytes numbered = header;
     auto fields = std::bit_cast<BasicHeader>(numbered);
     fields.data_segment_length.set(static_cast<std::uint32_t>(data.size()));
@@ -191,11 +201,12 @@ OutputQueue::Staged& OutputQueue::put(const HeaderBytes& header, Bytes data, Sta
     }
     staged.data = data;
     staged.trailer_size = 0;
-    if (!data.empty()) {
+    if (data.size() > 0) {
         staged.trailer = {};
         staged.trailer_size = static_cast<std::uint8_t>((4 - data.size() % 4) % 4);
         if (digests.data) {
-            std::uint32_t crc = crc32c_update(crc32c_start, data);
+            CHECK(data.lent == nullptr);
+            std::uint32_t crc = crc32c_update(crc32c_start, data.bytes);
             crc = crc32c_update(crc, Bytes(staged.trailer).first(staged.trailer_size));
             std::ranges::copy(digest_bytes(crc32c_finish(crc)),
                               staged.trailer.begin() + staged.trailer_size);
@@ -225,21 +236,21 @@ void OutputQueue::number(HeaderBytes& header, StatSnUse use) {
     header = std::bit_cast<HeaderBytes>(fields);
 }
 
-std::size_t OutputQueue::gather(std::span<Bytes> out) {
+std::size_t OutputQueue::gather(std::span<OutputPiece> out) {
     stage();
     std::size_t count = 0;
     std::size_t skip = front_sent_;
     for (std::size_t i = 0; i < staged_count_; ++i) {
         const Staged& staged = staged_[(staged_first_ + i) & (staged_max - 1)];
-        const std::array<Bytes, 3> pieces = {Bytes(staged.header).first(staged.header_size),
-                                             staged.data,
-                                             Bytes(staged.trailer).first(staged.trailer_size)};
-        for (const Bytes piece : pieces) {
+        const std::array<OutputPiece, 3> pieces = {
+            OutputPiece{Bytes(staged.header).first(staged.header_size)}, staged.data,
+            OutputPiece{Bytes(staged.trailer).first(staged.trailer_size)}};
+        for (const OutputPiece& piece : pieces) {
             const std::size_t skipped = std::min(skip, piece.size());
             skip -= skipped;
             if (skipped == piece.size()) continue;
             if (count == out.size()) return count;
-            out[count++] = piece.subspan(skipped);
+            out[count++] = piece.without(skipped);
         }
     }
     return count;

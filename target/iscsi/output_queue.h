@@ -50,7 +50,7 @@ public:
     /// Queues Data-In and status, as they stand in the task.
     void push_answer(Task& task);
 
-    std::size_t gather(std::span<Bytes> out);
+    std::size_t gather(std::span<OutputPiece> out);
     void sent(std::size_t byte_count);
     /// Drops everything; `finished` is not called.
     void clear();
@@ -80,7 +80,7 @@ private:
         std::array<std::byte, 3 + digest_size> trailer{};  // padding and data digest
         std::uint8_t header_size = 0, trailer_size = 0;
         bool is_control = false;
-        Bytes data;
+        OutputPiece data;
         std::vector<std::byte> owned;  // what `data` points to, unless a task has it
         Task* finishes = nullptr;
 
@@ -106,7 +106,7 @@ private:
     void finish_answer(Staged& staged);
     void give_slot_back(Task& task);
     /// Numbers, digests and padding; `header` is without all of them.
-    Staged& put(const HeaderBytes& header, Bytes data, StatSnUse use, Digests digests);
+    Staged& put(const HeaderBytes& header, const OutputPiece& data, StatSnUse use, Digests digests);
     void number(HeaderBytes& header, StatSnUse use);
 
     static constexpr std::size_t staged_max = 32;  // PDUs of one send; a power of two

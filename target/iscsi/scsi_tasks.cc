@@ -207,6 +207,9 @@ void Connection::State::complete(Task& task, const ScsiResponse& response) {
     set_residuals(task, response);
     task.data_in =
         response.data_in.first(std::min<std::size_t>(response.data_in.size(), data_in_max(task)));
+    CHECK(response.lent_data_in.empty() ||
+          (!parameters_.digests.data && response.lent_data_in.length == response.data_in.size()));
+    task.lent_data_in = response.lent_data_in;
     queue_answer(task);
 }
 

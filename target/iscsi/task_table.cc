@@ -59,6 +59,7 @@ void TaskTable::forget_tag(Task& task) {
 void TaskTable::release(Task& task) {
     CHECK(task.in_use && task.next_in_bucket == nullptr);
     task.in_use = false;
+    task.lent_data_in = {};
     task.next_in_bucket = std::exchange(free_, &task);
     --in_use_;
 }

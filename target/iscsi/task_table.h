@@ -39,6 +39,7 @@ struct Task : ScsiTask {
     std::uint32_t data_sn = 0;                    ///< R2T and Data-In PDUs sent
     std::uint32_t data_in_sent = 0;
     Bytes data_in;
+    LentBytes lent_data_in;                ///< what is sent instead, if not empty
     std::vector<std::byte> sense_segment;  ///< SenseLength and sense
     std::uint8_t status = 0;
     std::uint8_t residual_flags = 0;

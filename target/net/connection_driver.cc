@@ -62,6 +62,10 @@ ConnectionDriver::ConnectionDriver(RingWorker& worker, ConnectionId id, int sock
                  static_cast<ConnectionDriver*>(completion.owner)->was_sent(outcome);
              },
              this};
+    writable_ = {[](ring::Completion& completion, const ring::Completion::Outcome& outcome) {
+                     static_cast<ConnectionDriver*>(completion.owner)->became_writable(outcome);
+                 },
+                 this};
     pump_.run = [](ring::Deferred& deferred) {
         static_cast<ConnectionDriver*>(deferred.owner)->pump();
     };
@@ -151,29 +155,6 @@ void ConnectionDriver::feed(Bytes bytes) {
     const std::size_t taken = connection_.receive(bytes);
     const Bytes rest = bytes.subspan(taken);
     backlog_.insert(backlog_.end(), rest.begin(), rest.end());
-}
-
-void ConnectionDriver::start_send() {
-    const std::size_t count = connection_.gather(pieces_);
-    if (count == 0) return;
-    for (std::size_t i = 0; i < count; ++i) {
-        vectors_[i] = {const_cast<std::byte*>(pieces_[i].data()), pieces_[i].size()};
-    }
-    message_ = {};
-    message_.msg_iov = vectors_.data();
-    message_.msg_iovlen = count;
-    sending_ = true;
-    worker_->ring().send(socket_, message_, send_);
-}
-
-void ConnectionDriver::was_sent(const ring::Completion::Outcome& outcome) {
-    sending_ = false;
-    if (outcome.result > 0 && !dropped_) {
-        connection_.sent(static_cast<std::size_t>(outcome.result));
-    } else if (outcome.result <= 0 && outcome.result != -EINTR && !dropped_) {
-        drop(std::strerror(-outcome.result));
-    }
-    wake();
 }
 
 void ConnectionDriver::ask_for_logout(std::uint16_t seconds) {

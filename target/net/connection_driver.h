@@ -81,7 +81,9 @@ private:
     void start_receive();
     void received(const ring::Completion::Outcome& outcome);
     void start_send();
+    void set_message(std::size_t piece_count);
     void was_sent(const ring::Completion::Outcome& outcome);
+    void became_writable(const ring::Completion::Outcome& outcome);
     void join_session(const iscsi::LoginRequestInfo& info);
     void finish_attach();
     node::SessionFacts facts() const;
@@ -108,6 +110,7 @@ private:
 
     ring::Completion receive_;
     ring::Completion send_;
+    ring::Completion writable_;
     ring::Deferred pump_;
     bool receiving_ = false;
     bool receiving_directly_ = false;
@@ -119,7 +122,7 @@ private:
     bool asked_for_logout_ = false;
     std::string refusal_reason_;      ///< of a login that we refuse; empty: what iscsi says
     std::vector<std::byte> backlog_;  ///< received, not yet taken by the connection
-    std::array<Bytes, pieces_max> pieces_;
+    std::array<iscsi::OutputPiece, pieces_max> pieces_;
     std::array<iovec, pieces_max> vectors_;
     msghdr message_{};
 

@@ -306,6 +306,9 @@ void Target::run_block_step(Execution& execution, const scsi::BlockStep& step) {
     const std::uint64_t bytes = step.block_count.value * config_.logical_unit.geometry.block_size;
     request.data =
         has_data ? execution.command.buffer.subspan(step.buffer_offset, bytes) : MutableBytes{};
+    request.lent = {};
+    request.may_be_lent = step.is_answer && execution.session->connection != nullptr &&
+                          execution.session->connection->can_send_lent_bytes();
     request.owner = &execution;
     request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
         Execution& waiting = *static_cast<Execution*>(done.owner);
@@ -388,6 +391,7 @@ void Target::answer(Execution& execution, const scsi::Done& done) {
     response.sense = std::as_bytes(std::span(done.sense).first(done.sense_length));
     response.data_in =
         Bytes(execution.command.buffer).subspan(done.data_in_offset, done.data_in_length);
+    response.lent_data_in = std::exchange(execution.request.lent, {});
     response.data_in_length = done.data_in_total;
     response.data_out_length = done.data_out_total;
     execution.session->connection->complete(*execution.task, response);

@@ -1,6 +1,7 @@
 #include "target/ring/ring.h"
 
 #include <liburing.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -165,7 +166,8 @@ void prepare(io_uring_sqe& entry, Prepare&& prep) {
 
 void Ring::accept_multishot(int listening_socket, Completion& completion) {
     prepare(next_entry(&completion), [&](io_uring_sqe* entry) {
-        io_uring_prep_multishot_accept(entry, listening_socket, nullptr, nullptr, SOCK_CLOEXEC);
+        io_uring_prep_multishot_accept(entry, listening_socket, nullptr, nullptr,
+                                       SOCK_CLOEXEC | SOCK_NONBLOCK);
     });
 }
 
@@ -198,6 +200,11 @@ void Ring::send(int socket, const msghdr& message, Completion& completion) {
     prepare(next_entry(&completion), [&](io_uring_sqe* entry) {
         io_uring_prep_sendmsg(entry, socket, &message, MSG_NOSIGNAL);
     });
+}
+
+void Ring::wait_writable(int socket, Completion& completion) {
+    prepare(next_entry(&completion),
+            [&](io_uring_sqe* entry) { io_uring_prep_poll_add(entry, socket, POLLOUT); });
 }
 
 void Ring::read(int file, std::uint64_t offset, MutableBytes into, Completion& completion) {

@@ -58,7 +58,8 @@ public:
     Ring(const Ring&) = delete;
     Ring& operator=(const Ring&) = delete;
 
-    /// Accepts until it fails; each outcome is a socket.
+    /// Accepts until it fails; each outcome is a socket. It is non-blocking, which concerns system
+    /// calls only: operations of the ring wait all the same.
     void accept_multishot(int listening_socket, Completion& completion);
     void receive(int socket, MutableBytes into, Completion& completion);
     /// Receives into one of the ring's own buffers; -ENOBUFS when none is free.
@@ -68,6 +69,8 @@ public:
     void recycle(const Completion::Outcome& outcome);
     /// `message` and what it points to must stay until the outcome.
     void send(int socket, const msghdr& message, Completion& completion);
+    /// Waits until the socket takes more to send (or has failed).
+    void wait_writable(int socket, Completion& completion);
     void read(int file, std::uint64_t offset, MutableBytes into, Completion& completion);
     void write(int file, std::uint64_t offset, Bytes from, Completion& completion);
     void sync_data(int file, Completion& completion);

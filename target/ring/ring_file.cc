@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -28,11 +31,50 @@ bool is_on_tmpfs(int file) {
     return fstatfs(file, &facts) == 0 && facts.f_type == TMPFS_MAGIC;
 }
 
+/// How many pages one look at the page cache tells of.
+constexpr std::size_t pages_per_look = 256;
+
+/// What closes them when nobody uses them any more.
+std::shared_ptr<const void> closes(RingFile::Descriptors descriptors) {
+    struct Closer {
+        RingFile::Descriptors descriptors;
+        explicit Closer(RingFile::Descriptors taken) : descriptors(taken) {}
+        Closer(const Closer&) = delete;
+        Closer& operator=(const Closer&) = delete;
+        ~Closer() {
+            close(descriptors.data);
+            if (descriptors.buffered != descriptors.data) close(descriptors.buffered);
+        }
+    };
+    return std::make_shared<const Closer>(descriptors);
+}
+
 }  // namespace
+
+/// The file as memory that nobody touches: mincore says which of it is in the page cache.
+struct RingFile::MappedFile {
+    explicit MappedFile(int file) {
+        struct stat facts {};
+        if (fstat(file, &facts) != 0 || facts.st_size == 0) return;
+        size = static_cast<std::uint64_t>(facts.st_size);
+        void* mapped = mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0);
+        if (mapped != MAP_FAILED) address = static_cast<std::byte*>(mapped);
+    }
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+    ~MappedFile() {
+        if (address != nullptr) munmap(address, size);
+    }
+
+    std::byte* address = nullptr;  ///< null: not to be had, nothing is lent
+    std::uint64_t size = 0;        ///< bytes
+    std::uint64_t page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+};
 
 RingFile::RingFile(Ring& ring, Descriptors descriptors, DirectIoAlignment alignment)
     : ring_(ring),
       descriptors_(descriptors),
+      keeps_open_(closes(descriptors)),
       alignment_(alignment),
       in_memory_(is_on_tmpfs(descriptors.buffered)) {
     answering_.run = [](Deferred& deferred) {
@@ -43,8 +85,6 @@ RingFile::RingFile(Ring& ring, Descriptors descriptors, DirectIoAlignment alignm
 
 RingFile::~RingFile() {
     CHECK(outstanding_ == 0);
-    close(descriptors_.data);
-    if (descriptors_.buffered != descriptors_.data) close(descriptors_.buffered);
 }
 
 void RingFile::expect_no_read_ahead() {
@@ -177,6 +217,30 @@ bool RingFile::read_now(std::uint64_t offset, MutableBytes into) {
     const ssize_t got = in_memory_ ? pread(descriptors_.buffered, into.data(), into.size(), at)
                                    : preadv2(descriptors_.buffered, &piece, 1, at, RWF_NOWAIT);
     return got == static_cast<ssize_t>(into.size());
+}
+
+LentBytes RingFile::lend(std::uint64_t offset, std::uint64_t length) {
+    if (!lending_ || !is_in_memory(offset, length)) return {};
+    return {keeps_open_, descriptors_.buffered, offset, length};
+}
+
+bool RingFile::is_in_memory(std::uint64_t offset, std::uint64_t length) {
+    if (mapped_ == nullptr) mapped_ = std::make_unique<MappedFile>(descriptors_.buffered);
+    if (mapped_->address == nullptr || offset > mapped_->size || length > mapped_->size - offset) {
+        return false;
+    }
+    const std::uint64_t page = mapped_->page;
+    const std::uint64_t end = round_up(offset + length, page);
+    std::array<unsigned char, pages_per_look> here{};
+    for (std::uint64_t at = round_down(offset, page); at < end;) {
+        const std::uint64_t pages = std::min<std::uint64_t>((end - at) / page, here.size());
+        if (mincore(mapped_->address + at, pages * page, here.data()) != 0) return false;
+        for (std::uint64_t i = 0; i < pages; ++i) {
+            if ((here[i] & 1) == 0) return false;
+        }
+        at += pages * page;
+    }
+    return true;
 }
 
 int RingFile::append_now(std::uint64_t offset, Bytes from) {

@@ -11,7 +11,8 @@ namespace cowtgt::ring {
 /// AsyncFile over io_uring. On tmpfs, where the kernel would hand every transfer to one of its own
 /// threads although nothing ever waits, transfers are made at once and answered in the same turn.
 ///
-/// Ownership: owns its descriptors. Destroy it only when no operation is under way.
+/// Ownership: owns its descriptors, together with who was lent bytes. Destroy it only when no
+/// operation is under way.
 /// Threads: the ring's.
 class RingFile final : public AsyncFile {
 public:
@@ -27,9 +28,13 @@ public:
 
     /// Reads what is asked for and no more: whoever asks reads ahead by himself.
     void expect_no_read_ahead();
+    /// From now on lend() lends what the page cache has.
+    /// Requires: the content never changes, nor does the size.
+    void allow_lending() { lending_ = true; }
 
     void submit(FileOperation& operation) override;
     bool read_now(std::uint64_t offset, MutableBytes into) override;
+    LentBytes lend(std::uint64_t offset, std::uint64_t length) override;
     int append_now(std::uint64_t offset, Bytes from) override;
     DirectIoAlignment alignment() const override { return alignment_; }
 
@@ -39,6 +44,8 @@ private:
         RingFile* file = nullptr;
         FileOperation* operation = nullptr;
     };
+
+    struct MappedFile;
 
     struct Answer {
         FileOperation* operation = nullptr;
@@ -52,10 +59,15 @@ private:
     void progressed(Pending& pending, std::int32_t result);
     static void completed(Completion& completion, const Completion::Outcome& outcome);
 
+    bool is_in_memory(std::uint64_t offset, std::uint64_t length);
+
     Ring& ring_;
     Descriptors descriptors_;
+    std::shared_ptr<const void> keeps_open_;  ///< closes the descriptors
     DirectIoAlignment alignment_;
     bool in_memory_;  ///< tmpfs
+    bool lending_ = false;
+    std::unique_ptr<MappedFile> mapped_;  ///< once something was to be lent
     Deferred answering_;
     std::vector<Answer> answers_;  ///< of transfers in memory, to be given
     std::vector<Answer> being_given_;

@@ -76,8 +76,12 @@ Admission admit_read(Unit& unit, Command& command) {
 
 Step start_read(Unit&, Command& command) {
     if (command.scratch[slot::block_count] == 0) return good();
-    return BlockStep{BlockOperation::read, false, Lba{command.scratch[slot::first_block]},
-                     BlockCount{command.scratch[slot::block_count]}, 0};
+    return BlockStep{BlockOperation::read,
+                     false,
+                     Lba{command.scratch[slot::first_block]},
+                     BlockCount{command.scratch[slot::block_count]},
+                     0,
+                     true};
 }
 
 Step resume_read(Unit& unit, Command& command, const BlockOutcome& outcome) {

@@ -79,6 +79,7 @@ struct BlockStep {
     Lba first_block;
     BlockCount block_count;
     std::uint32_t buffer_offset = 0;
+    bool is_answer = false;  ///< read: its data are the Data-In, and nobody looks at them before
 };
 /// Before the next step nobody else may write these blocks, and writes in flight to them have
 /// ended; held until Done (COMPARE AND WRITE, ORWRITE, WRITE ATOMIC). resume() is called with a

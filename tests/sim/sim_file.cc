@@ -163,6 +163,10 @@ bool File::read_now(std::uint64_t offset, MutableBytes into) {
     return true;
 }
 
+LentBytes File::lend(std::uint64_t offset, std::uint64_t length) {
+    return lends ? LentBytes{nullptr, -1, offset, length} : LentBytes{};
+}
+
 int File::append_now(std::uint64_t offset, Bytes from) {
     step();
     if (appends_left == 0) {

@@ -68,6 +68,7 @@ public:
     // AsyncFile
     void submit(FileOperation& operation) override;
     bool read_now(std::uint64_t offset, MutableBytes into) override;
+    LentBytes lend(std::uint64_t offset, std::uint64_t length) override;
     int append_now(std::uint64_t offset, Bytes from) override;
     DirectIoAlignment alignment() const override { return alignment_wanted; }
 
@@ -90,6 +91,7 @@ public:
     std::uint64_t inode_number = 17;
     DirectIoAlignment alignment_wanted;
     bool cached = false;  ///< read_now() succeeds every second time
+    bool lends = false;   ///< all of it is in memory and never changes
     std::uint64_t steps = 0;
 
 private:

@@ -101,12 +101,12 @@ private:
 };
 
 void send_some(Connection& connection, std::size_t limit) {
-    std::array<Bytes, 4> pieces;
+    std::array<OutputPiece, 4> pieces;
     const std::size_t count = connection.gather(pieces);
     CHECK((count > 0) == connection.has_output());
     std::size_t byte_count = 0;
     for (std::size_t i = 0; i < count; ++i) {
-        CHECK(!pieces[i].empty());
+        CHECK(pieces[i].size() > 0);
         byte_count += pieces[i].size();
     }
     connection.sent(byte_count < limit ? byte_count : limit);

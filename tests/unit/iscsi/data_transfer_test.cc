@@ -21,6 +21,9 @@ public:
     Wire(IscsiInitiator& initiator, Connection& connection, std::uint64_t seed)
         : initiator_(initiator), connection_(connection), random_(seed) {}
 
+    /// Where lent bytes are.
+    void set_file(Bytes file) { file_ = file; }
+
     void run() {
         do {
             const std::vector<std::byte> sent = initiator_.take_output();
@@ -48,17 +51,23 @@ private:
     }
 
     bool deliver_to_initiator() {
-        std::array<Bytes, 5> pieces;
+        std::array<OutputPiece, 5> pieces;
         const std::size_t count = connection_.gather(pieces);
         if (count == 0) return false;
         std::vector<std::byte> bytes;
         for (std::size_t i = 0; i < count; ++i) {
-            bytes.insert(bytes.end(), pieces[i].begin(), pieces[i].end());
+            const Bytes piece = content_of(pieces[i]);
+            bytes.insert(bytes.end(), piece.begin(), piece.end());
         }
         bytes.resize(std::min(some(bytes.size()), bytes.size()));
         initiator_.receive(bytes);
         connection_.sent(bytes.size());
         return true;
+    }
+
+    Bytes content_of(const OutputPiece& piece) const {
+        if (piece.lent == nullptr) return piece.bytes;
+        return file_.subspan(piece.lent->offset + piece.lent_offset, piece.lent_length);
     }
 
     void drop(std::size_t size) {
@@ -70,6 +79,7 @@ private:
     Connection& connection_;
     std::mt19937_64 random_;
     std::vector<std::byte> to_target_;
+    Bytes file_;
 };
 
 InitiatorCommand write_command(std::uint32_t offset, std::vector<std::byte> data) {
@@ -99,7 +109,8 @@ INSTANTIATE_TEST_SUITE_P(
                                      Lengths{4097, 10001, 7001}, Lengths{262144, 16776192, 262144}),
                      testing::Values(std::uint16_t{1}, std::uint16_t{3})));
 
-// Random writes and reads, many at once: everything reads back, and every number is right.
+// Random writes and reads, many at once: everything reads back, and every number is right. What is
+// read is lent where that can be.
 TEST_P(DataTransferTest, WhatIsWrittenIsRead) {
     const auto& [immediate_data, initial_r2t, digest, lengths, outstanding] = GetParam();
     constexpr std::uint64_t seed = 20260731;
@@ -121,9 +132,11 @@ TEST_P(DataTransferTest, WhatIsWrittenIsRead) {
     constexpr std::uint32_t area = 65536;
     constexpr std::uint32_t areas = 12;
     ScriptOwner owner(area * areas);
+    owner.lends = true;
     Connection connection(owner, limits, [](MutableBytes) {});
     IscsiInitiator initiator(settings);
     Wire wire(initiator, connection, seed);
+    wire.set_file(owner.memory);
     initiator.start_login();
     wire.run();
     ASSERT_TRUE(initiator.logged_in());
@@ -165,6 +178,7 @@ TEST_P(DataTransferTest, WhatIsWrittenIsRead) {
     }
     EXPECT_EQ(initiator.outstanding(), 0U);
     EXPECT_EQ(owner.finished, 4U * 2 * areas);
+    EXPECT_EQ(owner.lent, std::string_view(digest) == "None" ? 4U * areas : 0U);
     for (const std::string& violation : initiator.violations())
         ADD_FAILURE() << violation;
 }

@@ -90,7 +90,7 @@ std::size_t most_held(const std::function<std::vector<std::byte>(int)>& next, bo
         Bytes rest = input;
         while (!rest.empty() && connection.takes_input())
             rest = rest.subspan(connection.receive(rest));
-        std::array<Bytes, 8> pieces;
+        std::array<OutputPiece, 8> pieces;
         while (reads_answers) {
             const std::size_t count = connection.gather(pieces);
             if (count == 0) break;

@@ -73,6 +73,10 @@ void ScriptOwner::answer_read(Connection& connection, ScsiTask& task) {
     ScsiResponse response;
     response.data_in = Bytes(memory).subspan(number_at(task, 5), length);
     response.data_in_length = length;
+    if (lends && length > 0 && connection.can_send_lent_bytes()) {
+        response.lent_data_in = {nullptr, -1, number_at(task, 5), length};
+        ++lent;
+    }
     connection.complete(task, response);
 }
 
@@ -176,7 +180,7 @@ std::vector<ReceivedPdu> Script::send_bytes(Bytes bytes) {
 
 std::vector<ReceivedPdu> Script::output() {
     std::vector<ReceivedPdu> pdus;
-    std::array<Bytes, 7> pieces;
+    std::array<OutputPiece, 7> pieces;
     while (const std::size_t count = connection.gather(pieces)) {
         // Less than all is sent, as a socket may do.
         std::size_t byte_count = 0;
@@ -184,7 +188,7 @@ std::vector<ReceivedPdu> Script::output() {
             byte_count += pieces[i].size();
         std::vector<std::byte> bytes;
         for (std::size_t i = 0; i < count; ++i)
-            append(bytes, pieces[i]);
+            append(bytes, pieces[i].bytes);
         if (byte_count > 3) bytes.resize(byte_count - 3);
         append(all_output, bytes);
         connection.sent(bytes.size());

@@ -58,6 +58,7 @@ public:
     LoginStatus session_status = LoginStatus::success;
     bool answers_login_later = false;
     bool takes_buffers_later = false;
+    bool lends = false;  ///< reads are answered with lent bytes, whose "file" is the memory
     std::vector<TargetRecord> targets;
 
     // What a test may look at.
@@ -66,6 +67,7 @@ public:
     std::vector<ScsiTask*> held;        ///< in the order of their arrival
     std::vector<ScsiTask*> for_buffer;  ///< writes that wait for receive_data_out
     std::size_t finished = 0;
+    std::size_t lent = 0;  ///< reads that were answered so
     std::vector<CloseReason> closes;
     LoginRequestInfo login;
 

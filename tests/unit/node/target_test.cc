@@ -42,10 +42,16 @@ public:
     }
     Bytes content() const { return content_; }
 
+    bool lends = false;  ///< reads are answered with lent bytes, whose "file" is the content
+    std::shared_ptr<const int> lender = std::make_shared<const int>(0);  ///< what keeps it open
+
 private:
-    void perform(const BlockRequest& request) {
+    void perform(BlockRequest& request) {
         std::byte* at = content_.data() + request.first_block.value * block_size;
-        if (request.operation == BlockOperation::read) {
+        if (request.operation == BlockOperation::read && request.may_be_lent && lends) {
+            request.lent = {lender, -1, request.first_block.value * block_size,
+                            request.data.size()};
+        } else if (request.operation == BlockOperation::read) {
             std::memcpy(request.data.data(), at, request.data.size());
         } else if (request.operation == BlockOperation::write) {
             std::memcpy(at, request.data.data(), request.data.size());
@@ -126,17 +132,25 @@ public:
     void close_wanted(iscsi::Connection&, const iscsi::CloseReason&) override {}
 
     test::IscsiInitiator initiator;
+    Bytes lent_from;              ///< the content of the device
+    std::size_t lent_pieces = 0;  ///< that were sent
     bool drained = false;
     std::vector<iscsi::Connection*> to_drop;
 
 private:
     bool send_some() {
-        std::array<Bytes, 16> pieces;
+        std::array<iscsi::OutputPiece, 16> pieces;
         const std::size_t count = connection.gather(pieces);
         std::size_t bytes = 0;
         std::vector<std::byte> wire;
         for (std::size_t i = 0; i < count; ++i) {
-            wire.insert(wire.end(), pieces[i].begin(), pieces[i].end());
+            const iscsi::OutputPiece& piece = pieces[i];
+            const Bytes content =
+                piece.lent == nullptr
+                    ? piece.bytes
+                    : lent_from.subspan(piece.lent->offset + piece.lent_offset, piece.lent_length);
+            lent_pieces += piece.lent != nullptr ? 1 : 0;
+            wire.insert(wire.end(), content.begin(), content.end());
             bytes += pieces[i].size();
         }
         if (bytes != 0) connection.sent(bytes);
@@ -243,6 +257,53 @@ TEST_F(TargetTest, WhatIsWrittenIsReadBack) {
     EXPECT_EQ(completion.data_in, data);
     EXPECT_TRUE(nexus->initiator.violations().empty());
     EXPECT_EQ(pool_->taken_bytes(), 0U);
+}
+
+TEST_F(TargetTest, AReadIsAnsweredWithWhatTheDeviceLends) {
+    auto nexus = log_in_quietly();
+    nexus->lent_from = device_.content();
+    device_.lends = true;
+    const auto data = pattern(64 * 1024, 5);
+    const std::uint32_t write = send_write(*nexus, 16, data);
+    device_.answer_all();
+    EXPECT_EQ(end_of(*nexus, write).status, 0);
+    // The initiator has room for a part of it only.
+    const std::uint32_t read = send(*nexus, {0, cdb10(0x28, 16, 128), 33000, {}, false});
+    device_.answer_all();
+    const auto completion = end_of(*nexus, read);
+    EXPECT_EQ(completion.status, 0);
+    EXPECT_TRUE(std::ranges::equal(completion.data_in, Bytes(data).first(33000)));
+    EXPECT_TRUE(completion.overflow);
+    EXPECT_EQ(nexus->lent_pieces, 1U);
+    EXPECT_EQ(device_.lender.use_count(), 1);  // nothing keeps the file open any longer
+    EXPECT_TRUE(nexus->initiator.violations().empty());
+}
+
+TEST_F(TargetTest, NothingIsLentToASessionWithDataDigests) {
+    test::InitiatorSettings settings;
+    settings.data_digest = "CRC32C";
+    Nexus nexus(*target_, settings);
+    test_unit_ready(nexus);
+    device_.lends = true;
+    const std::uint32_t read = send(nexus, {0, cdb10(0x28, 0, 128), 64 * 1024, {}, false});
+    device_.answer_all();
+    EXPECT_EQ(end_of(nexus, read).status, 0);
+    EXPECT_EQ(nexus.lent_pieces, 0U);
+}
+
+// COMPARE AND WRITE looks at what it reads.
+TEST_F(TargetTest, OnlyTheDataOfAnAnswerAreLent) {
+    auto nexus = log_in_quietly();
+    device_.lends = true;
+    std::vector<std::byte> data(2 * block_size);
+    std::fill(data.begin() + block_size, data.end(), std::byte{9});
+    std::vector<std::uint8_t> cdb(16);
+    cdb[0] = 0x89;
+    cdb[13] = 1;
+    const std::uint32_t tag = send(*nexus, {0, cdb, 0, std::move(data), false});
+    device_.answer_all();
+    EXPECT_EQ(end_of(*nexus, tag).status, 0);
+    EXPECT_EQ(device_.content()[0], std::byte{9});
 }
 
 TEST_F(TargetTest, AFailedWriteIsAMediumError) {

@@ -250,6 +250,41 @@ TEST_P(RingFileTest, ReadNowAnswersOnlyWithEverything) {
     EXPECT_FALSE(file_->read_now(3, whole));  // the file ends before
 }
 
+TEST_P(RingFileTest, LendsWhatIsInMemoryOnceItMay) {
+    const std::vector<std::byte> content(3 * 4096 + 512, std::byte{5});
+    ASSERT_EQ(pwrite(descriptor_, content.data(), content.size(), 0),
+              static_cast<ssize_t>(content.size()));
+    EXPECT_TRUE(file_->lend(0, 4096).empty());
+    file_->allow_lending();
+    const LentBytes lent = file_->lend(1024, 8192);
+    EXPECT_EQ(lent.offset, 1024U);
+    EXPECT_EQ(lent.length, 8192U);
+    EXPECT_FALSE(file_->lend(3 * 4096, 512).empty());
+    EXPECT_TRUE(file_->lend(3 * 4096, 1024).empty());  // the file ends before
+    EXPECT_TRUE(file_->lend(1 << 20, 4096).empty());
+}
+
+TEST_P(RingFileTest, WhatIsLentOutlivesTheFileObject) {
+    ASSERT_EQ(pwrite(descriptor_, "abcdef", 6, 0), 6);
+    file_->allow_lending();
+    LentBytes lent = file_->lend(2, 3);
+    file_.reset();
+    char text[4] = "";
+    EXPECT_EQ(pread(lent.file, text, lent.length, static_cast<off_t>(lent.offset)), 3);
+    EXPECT_STREQ(text, "cde");
+    lent = {};
+    EXPECT_EQ(fcntl(descriptor_, F_GETFD), -1);  // closed
+}
+
+TEST_P(RingFileTest, AHoleIsNotInMemory) {
+    ASSERT_EQ(ftruncate(descriptor_, 1 << 20), 0);
+    ASSERT_EQ(pwrite(descriptor_, "x", 1, 0), 1);
+    file_->allow_lending();
+    EXPECT_FALSE(file_->lend(0, 4096).empty());
+    EXPECT_TRUE(file_->lend(0, 1 << 20).empty());
+    EXPECT_TRUE(file_->lend(512 << 10, 4096).empty());
+}
+
 TEST_P(RingFileTest, AnswersFromTheLoopAndInOrder) {
     std::array<std::byte, 4096> content{};
     content.fill(std::byte{7});

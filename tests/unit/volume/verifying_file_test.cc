@@ -88,6 +88,14 @@ TEST_F(VerifyingFileTest, ReadsNothingAtOnceUntilItIsBelieved) {
     EXPECT_TRUE(read_some_time());
 }
 
+TEST_F(VerifyingFileTest, LendsNothingUntilItIsBelieved) {
+    file_.lends = true;
+    EXPECT_TRUE(verifying_->lend(4096, 8192).empty());
+    sums_->believe();
+    EXPECT_EQ(verifying_->lend(4096, 8192).offset, 4096U);
+    EXPECT_EQ(verifying_->lend(4096, 8192).length, 8192U);
+}
+
 TEST_F(VerifyingFileTest, HandsOnWhatTheFileSays) {
     file_.arm({{FileOperation::Kind::read, 0, 1, EIO}});
     EXPECT_EQ(read(0, 4096), EIO);

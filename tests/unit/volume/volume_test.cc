@@ -56,12 +56,14 @@ public:
             BlockOutcome outcome;
         } answer;
         request.owner = &answer;
+        request.may_be_lent = may_be_lent;
         request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
             *static_cast<Answer*>(done.owner) = {true, outcome};
         };
         volume->submit(request);
         EXPECT_FALSE(answer.given);
         turn_until([&] { return answer.given; });
+        lent = request.lent;
         return answer.outcome;
     }
     BlockStatus write(std::uint64_t block, std::uint64_t count, std::byte fill) {
@@ -99,6 +101,8 @@ public:
     sim::File* base_;
     std::uint64_t base_size_;
     std::unique_ptr<Volume> volume;
+    bool may_be_lent = false;  ///< of what run() asks for
+    LentBytes lent;            ///< by the last one
     std::unique_ptr<Buffer> buffer = std::make_unique<Buffer>();
 };
 
@@ -112,6 +116,32 @@ TEST(Volume, AnAlignedFirstWriteCopiesNothing) {
     EXPECT_EQ(machine.first_byte(7), std::byte{7});
     EXPECT_EQ(machine.first_byte(8), std::byte{1});
     EXPECT_EQ(machine.first_byte(16), std::byte{7});
+}
+
+TEST(Volume, LendsWhatLiesBelowInOnePlaceAndIsInMemory) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 1 << 20);
+    const auto lends = [&](std::uint64_t block, std::uint64_t count) {
+        machine.may_be_lent = true;
+        EXPECT_EQ(machine.run(BlockOperation::read, block, count).status, BlockStatus::good);
+        return machine.lent;
+    };
+    EXPECT_TRUE(lends(0, 64).empty());  // not in memory
+    base.lends = true;
+    EXPECT_EQ(lends(64, 64).offset, 64U * 512);
+    EXPECT_EQ(lends(64, 64).length, 64U * 512);
+    EXPECT_TRUE(lends(0, 8).empty());  // so little is copied
+    EXPECT_EQ(machine.write(64, 8, std::byte{1}), BlockStatus::good);
+    EXPECT_TRUE(lends(64, 64).empty());  // lies in two places now
+    EXPECT_EQ(machine.buffer->bytes[0], std::byte{1});
+    EXPECT_EQ(machine.buffer->bytes[8 * 512], std::byte{7});
+    EXPECT_FALSE(lends(72, 64).empty());
+    EXPECT_EQ(machine.write(0, 64, std::byte{2}), BlockStatus::good);
+    EXPECT_TRUE(lends(0, 64).empty());  // what may change is never lent
+    machine.may_be_lent = false;
+    EXPECT_EQ(machine.run(BlockOperation::read, 72, 64).status, BlockStatus::good);
+    EXPECT_TRUE(machine.lent.empty());
 }
 
 TEST(Volume, AWriteOfOneSectorKeepsItsNeighbours) {
