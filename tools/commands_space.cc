@@ -19,13 +19,16 @@ std::string size(const json& object, const char* key) {
 }
 
 std::vector<std::string> space_row(const json& info) {
-    return {info.value("name", ""), size(info, "own_bytes"), size(info, "shared_bytes"),
-            size(info, "total_bytes"), size(info, "freed_bytes")};
+    const json quota = info.value("quota_bytes", json());
+    return {info.value("name", ""),     size(info, "own_bytes"),
+            size(info, "shared_bytes"), size(info, "total_bytes"),
+            size(info, "freed_bytes"),  quota.is_null() ? "-" : size(info, "quota_bytes")};
 }
 
 std::string render_space(const json& result) {
-    std::vector<std::vector<std::string>> rows = {{"NAME", "OWN", "SHARED", "TOTAL", "IF REMOVED"}};
-    const std::vector<std::size_t> right = {1, 2, 3, 4};
+    std::vector<std::vector<std::string>> rows = {
+        {"NAME", "OWN", "SHARED", "TOTAL", "IF REMOVED", "QUOTA"}};
+    const std::vector<std::size_t> right = {1, 2, 3, 4, 5};
     if (result.contains("name")) {
         rows.push_back(space_row(result));
         return render_table(rows, right);

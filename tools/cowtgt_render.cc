@@ -237,6 +237,10 @@ std::string render_status(const json& status) {
     result += field("iqn", text(status, "iqn"));
     result += field("templates", text(status, "templates"));
     result += field("instances", text(status, "instances"));
+    if (const json& space = at(status, "space"); space.is_object()) {
+        result += field("space", size(space, "free_bytes") + " of " + size(space, "total_bytes") +
+                                     " are free" + (at(space, "low") == true ? ": LOW" : ""));
+    }
     result += field("cowtgtd", daemon.is_null() ? "does not run" : "runs");
     for (const json& problem : at(status, "problems"))
         result += field("problem", problem.is_string() ? problem.get<std::string>() : "");

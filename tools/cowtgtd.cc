@@ -10,6 +10,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -71,7 +73,7 @@ void reload(control::Operations& operations) {
 class Daemon {
 public:
     explicit Daemon(config::Config config)
-        : config_(std::move(config)), signals_(io_, SIGTERM, SIGINT, SIGHUP) {}
+        : config_(std::move(config)), signals_(io_, SIGTERM, SIGINT, SIGHUP), space_timer_(io_) {}
 
     Result<void> start() {
         store::Environment environment;
@@ -113,6 +115,7 @@ public:
         if (!server) return server.error();
         server_ = std::move(server).value();
         boot_helper_->start();
+        keep_looking_at_space();
         fleet_->admit_logins();
         return {};
     }
@@ -127,6 +130,7 @@ public:
     /// Sessions end, volumes are flushed and closed; also after a start that failed half way.
     void stop() {
         server_.reset();
+        space_timer_.cancel();
         end_exports();
         if (fleet_) fleet_->shut_down();
         boot_helper_.reset();
@@ -146,6 +150,15 @@ private:
         ending.join();
     }
 
+    void keep_looking_at_space() {
+        constexpr std::chrono::seconds interval{5};
+        fleet_->look_at_space();
+        space_timer_.expires_after(interval);
+        space_timer_.async_wait([this](const boost::system::error_code& error) {
+            if (!error) keep_looking_at_space();
+        });
+    }
+
     void await_signal() {
         signals_.async_wait([this](const boost::system::error_code& error, int signal) {
             if (error) return;
@@ -162,6 +175,7 @@ private:
     config::Config config_;
     asio::io_context io_;
     asio::signal_set signals_;
+    asio::steady_timer space_timer_;
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<tools::BootHelper> boot_helper_;  ///< outlives the rings that it hears of
     std::unique_ptr<fleet::Fleet> fleet_;

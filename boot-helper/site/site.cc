@@ -281,6 +281,33 @@ void Site::instance_served(const std::string& instance, const config::Machine& m
     changed_.insert(instance);
 }
 
+void Site::space_seen(const fleet::SpaceSeen& space) {
+    std::vector<Metric>& metrics = writable().metrics;
+    metrics.clear();
+    const auto add = [&metrics](const char* name, const char* help, double value) {
+        metrics.push_back({name, help, "gauge", {}, value});
+    };
+    add("cowtgt_store_free_bytes", "Bytes free in the file system of the store.",
+        static_cast<double>(space.free_bytes));
+    add("cowtgt_store_size_bytes", "Bytes of the file system of the store.",
+        static_cast<double>(space.total_bytes));
+    add("cowtgt_store_low_water_bytes", "Free bytes below which the store is low on space.",
+        static_cast<double>(space.low_water_bytes));
+    add("cowtgt_store_low", "Whether the store is low on space.", space.is_low ? 1 : 0);
+    for (const fleet::SpaceSeen::Quota& quota : space.quotas) {
+        metrics.push_back({"cowtgt_quota_bytes",
+                           "Bytes that the machine's own layers may take.",
+                           "gauge",
+                           {{"machine", quota.instance}},
+                           static_cast<double>(quota.quota_bytes)});
+        metrics.push_back({"cowtgt_quota_used_bytes",
+                           "Bytes that they take, while the disk is open.",
+                           "gauge",
+                           {{"machine", quota.instance}},
+                           static_cast<double>(quota.used_bytes)});
+    }
+}
+
 void Site::instance_gone(const std::string& instance) {
     known_.erase(instance);
     stages_.forget(instance);

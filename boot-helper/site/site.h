@@ -60,6 +60,7 @@ public:
 
     void boot_event(const BootEvent& event) override;
     void instance_served(const std::string& instance, const config::Machine& machine) override;
+    void space_seen(const fleet::SpaceSeen& space) override;
     void instance_gone(const std::string& instance) override;
     void session_began(const std::string& instance, const node::SessionFacts& session) override;
     void session_ended(const std::string& instance, const node::SessionFacts& session) override;

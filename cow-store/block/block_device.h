@@ -80,6 +80,8 @@ public:
     virtual ProvisioningRun provisioning(Lba first, BlockCount wanted) const = 0;
     /// Bytes of the medium that are this device's own; nothing: it does not know.
     virtual std::optional<std::uint64_t> allocated_bytes() const { return std::nullopt; }
+    /// Bytes of the medium that it may still take; nothing: all that there are.
+    virtual std::optional<std::uint64_t> available_bytes() const { return std::nullopt; }
 };
 
 }  // namespace cowtgt

@@ -1,7 +1,9 @@
 #include "cow-store/store/space.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
+#include <cerrno>
 #include <set>
 #include <string>
 #include <utility>
@@ -43,8 +45,9 @@ SpaceInfo measure(const Context& context, std::string_view name, const InstanceD
     info.own_bytes = allocated_bytes_of(folder / document.live_file);
     for (const LayerEntry& layer : document.sealed) {
         const std::uint64_t bytes = allocated_bytes_of(folder / layer.file);
-        (layer.owner == document.uuid ? info.own_bytes : info.shared_bytes) += bytes;
+        (layer.owner == document.uuid ? info.sealed_bytes : info.shared_bytes) += bytes;
     }
+    info.own_bytes += info.sealed_bytes;
     const std::filesystem::path below =
         context.layout.version(document.template_name, document.template_version);
     for (const HostFile& file : files_in(below))
@@ -92,6 +95,16 @@ Result<SpaceInfo> measure_instance(const Context& context, std::string_view name
     const Result<InstanceDocument> document = load_instance(context, name);
     if (!document) return document.error();
     return measure(context, name, *document);
+}
+
+Result<PoolSpace> measure_pool(const Context& context) {
+    struct statvfs status {};
+    if (::statvfs(context.layout.root.c_str(), &status) != 0) {
+        return system_error("looking at the file system of " + context.layout.root.string(), errno);
+    }
+    const Result<std::uint64_t> free = context.free_bytes();
+    if (!free) return free.error();
+    return PoolSpace{*free, std::uint64_t{status.f_blocks} * status.f_frsize};
 }
 
 Result<StoreSpace> measure_store(const Context& context) {

@@ -11,6 +11,7 @@
 namespace cowtgt::store {
 
 /// Store::space and Store::space_of.
+Result<PoolSpace> measure_pool(const Context& context);
 Result<StoreSpace> measure_store(const Context& context);
 Result<SpaceInfo> measure_instance(const Context& context, std::string_view name);
 

@@ -314,6 +314,10 @@ Result<StoreSpace> Store::space() const {
     return measure_store(state_->context);
 }
 
+Result<PoolSpace> Store::pool() const {
+    return measure_pool(state_->context);
+}
+
 Result<SpaceInfo> Store::space_of(std::string_view name) const {
     return measure_instance(state_->context, name);
 }

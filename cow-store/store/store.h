@@ -130,6 +130,7 @@ struct SnapshotInfo {
 struct SpaceInfo {
     std::string name;                ///< "web01", "debian12@3"
     std::uint64_t own_bytes = 0;     ///< nothing else stands on it, or it was made by this one
+    std::uint64_t sealed_bytes = 0;  ///< of them, in the layers of snapshots
     std::uint64_t shared_bytes = 0;  ///< what it reads that others made: template, layers of others
     std::uint64_t freed_bytes = 0;   ///< what its removal gives back
 };
@@ -138,6 +139,12 @@ struct StoreSpace {
     std::vector<SpaceInfo> templates;  ///< by version
     std::uint64_t total_bytes = 0;     ///< of all of them, each file counted once
     std::uint64_t free_bytes = 0;      ///< that may still be written
+};
+
+/// The file system that the store is on.
+struct PoolSpace {
+    std::uint64_t free_bytes = 0;   ///< that may still be written
+    std::uint64_t total_bytes = 0;  ///< that there are
 };
 
 enum class RangeContent : std::uint8_t { data, zeros };
@@ -318,6 +325,8 @@ public:
                                         const CloneOptions& options);
 
     Result<StoreSpace> space() const;
+    /// At the cost of one system call.
+    Result<PoolSpace> pool() const;
     Result<SpaceInfo> space_of(std::string_view name) const;
     /// What differs between a snapshot (empty: what the instance holds now, which in_use refuses)
     /// and another one (empty: the template). The maps say it; no data is read.

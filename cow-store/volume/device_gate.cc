@@ -66,6 +66,10 @@ ProvisioningRun DeviceGate::provisioning(Lba first, BlockCount wanted) const {
     return device_->provisioning(first, wanted);
 }
 
+std::optional<std::uint64_t> DeviceGate::available_bytes() const {
+    return device_ == nullptr ? std::nullopt : device_->available_bytes();
+}
+
 std::optional<std::uint64_t> DeviceGate::allocated_bytes() const {
     return device_ == nullptr ? std::nullopt : device_->allocated_bytes();
 }

@@ -35,6 +35,7 @@ public:
     /// While the gate is closed everything counts as mapped, which is always allowed.
     ProvisioningRun provisioning(Lba first, BlockCount wanted) const override;
     std::optional<std::uint64_t> allocated_bytes() const override;
+    std::optional<std::uint64_t> available_bytes() const override;
 
 private:
     BlockDevice* device_;  ///< null: closed

@@ -183,13 +183,21 @@ void Volume::Engine::count(const Operation& operation) {
 VolumeStatistics Volume::Engine::statistics() const {
     VolumeStatistics statistics = statistics_;
     statistics.quarantined_bytes = quarantine_.units() * unit_size;
-    statistics.allocated_bytes =
-        state_->allocator.used_units() * unit_size - statistics.quarantined_bytes;
+    statistics.allocated_bytes = allocated_bytes();
     statistics.reserved_bytes = state_->allocator.free_units() * unit_size;
     statistics.generation = state_->superblock.generation;
     statistics.map_memory_bytes = state_->map.memory_bytes();
     statistics.fenced = fenced_;
     return statistics;
+}
+
+std::uint64_t Volume::Engine::allocated_bytes() const {
+    return (state_->allocator.used_units() - quarantine_.units()) * unit_size;
+}
+
+std::optional<std::uint64_t> Volume::Engine::available_bytes() const {
+    if (options_.space_max_bytes == no_space_limit) return std::nullopt;
+    return options_.space_max_bytes - std::min(options_.space_max_bytes, allocated_bytes());
 }
 
 ProvisioningRun Volume::Engine::provisioning(Lba first, BlockCount wanted) const {

@@ -41,6 +41,9 @@ public:
     bool run_ready();
     void close(CloseDone done);
     VolumeStatistics statistics() const;
+    std::uint64_t allocated_bytes() const;
+    std::optional<std::uint64_t> available_bytes() const;
+    void set_space_max(std::uint64_t bytes);
     const LayerSummary& summary() const { return state_->summary; }
 
 private:
@@ -95,6 +98,9 @@ private:
     enum class Purpose { new_data, freeing };
     bool can_grant(const Need& need, Purpose purpose) const;
     std::uint64_t kept_units(std::uint64_t parts) const;
+    bool quota_allows(std::uint64_t units) const;
+    std::uint32_t quota_segments() const;
+    void wait_for_quota(Operation& operation);
     std::uint32_t batch_segments() const;
     void want_space();
     void reserve_ahead();

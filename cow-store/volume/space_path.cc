@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 
 #include "cow-store/volume/engine.h"
 
@@ -10,6 +11,8 @@ namespace {
 constexpr std::uint64_t slack_units = 16;
 /// One punch gives back at most so many segments.
 constexpr std::uint32_t punch_segments_max = 64;
+/// Segments beyond the journal that a quota never takes away.
+constexpr std::uint64_t freeing_segments = 2;
 /// Unused segments that are kept, beside the next batch, before space is given back.
 constexpr std::uint64_t spare_segments = 16;
 
@@ -32,6 +35,39 @@ std::uint64_t Volume::Engine::kept_units(std::uint64_t parts) const {
 bool Volume::Engine::can_grant(const Need& need, Purpose purpose) const {
     const std::uint64_t slack = purpose == Purpose::new_data ? slack_units : 0;
     return state_->allocator.free_units() >= need.units + kept_units(need.parts) + slack;
+}
+
+bool Volume::Engine::quota_allows(std::uint64_t units) const {
+    return state_->allocator.used_units() + units <= options_.space_max_bytes / unit_size;
+}
+
+/// Segments that may still be reserved. The journal, and some room for what frees space, are not
+/// counted: both are there under every quota.
+std::uint32_t Volume::Engine::quota_segments() const {
+    if (options_.space_max_bytes == no_space_limit) return options_.batch_segments_max;
+    const std::uint64_t quota_units = std::max<std::uint64_t>(
+        options_.space_max_bytes / unit_size,
+        state_->superblock.ring.units + freeing_segments * units_per_segment);
+    const std::uint64_t reserved = state_->allocator.used_units() + state_->allocator.free_units();
+    const std::uint64_t room = quota_units - std::min(quota_units, reserved);
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(room / units_per_segment, options_.batch_segments_max));
+}
+
+/// Units that were freed count until the record that frees them is durable: they are waited for.
+void Volume::Engine::wait_for_quota(Operation& operation) {
+    if (quarantine_.units() == 0) {
+        give_up(operation, {BlockStatus::out_of_space, EDQUOT});
+        return;
+    }
+    space_waiters_.push(operation);
+    commit_wanted_ = commit_wanted_ || quarantine_.waits_for_commit();
+    raise();
+}
+
+void Volume::Engine::set_space_max(std::uint64_t bytes) {
+    options_.space_max_bytes = bytes;
+    reserve_failed_ = false;
 }
 
 std::uint32_t Volume::Engine::batch_segments() const {
@@ -58,6 +94,15 @@ void Volume::Engine::reserve_ahead() {
 
 void Volume::Engine::reserve(std::uint32_t segments) {
     if (reserve_running_) return;
+    const bool for_map =
+        activity_ != Activity::active || checkpoint_stage_ == CheckpointStage::needs_units;
+    if (!for_map) {
+        segments = std::min(segments, quota_segments());
+        if (segments == 0) {
+            space_failed(EDQUOT);
+            return;
+        }
+    }
     reserve_running_ = true;
     reserving_ = state_->allocator.next_reservation(reserve_failed_ ? 1 : segments);
     reserve_io_ = FileOperation{};

@@ -28,7 +28,14 @@ void Volume::close(CloseDone done) {
     engine_->close(std::move(done));
 }
 std::optional<std::uint64_t> Volume::allocated_bytes() const {
-    return statistics().allocated_bytes;
+    return engine_->allocated_bytes();
+}
+
+std::optional<std::uint64_t> Volume::available_bytes() const {
+    return engine_->available_bytes();
+}
+void Volume::set_space_max(std::uint64_t bytes) {
+    engine_->set_space_max(bytes);
 }
 
 VolumeStatistics Volume::statistics() const {

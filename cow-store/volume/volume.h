@@ -34,8 +34,14 @@ struct ReadySignal {
     void* owner = nullptr;
 };
 
+/// No quota.
+inline constexpr std::uint64_t no_space_limit = ~std::uint64_t{0};
+
 struct VolumeOptions {
     ReadySignal ready;
+    /// Bytes of the live layer's file that data, map and journal may take (a quota). What needs no
+    /// new data goes on beyond it, and its journal a layer gets in any case.
+    std::uint64_t space_max_bytes = no_space_limit;
     /// Bytes of the journal ring made with the first write; 0: by the virtual size (1 to 16 MiB).
     std::uint32_t ring_bytes = 0;
     /// Largest preallocation at once, in segments of 1 MiB.
@@ -78,6 +84,7 @@ public:
     void submit(BlockRequest& request) override;
     ProvisioningRun provisioning(Lba first, BlockCount wanted) const override;
     std::optional<std::uint64_t> allocated_bytes() const override;
+    std::optional<std::uint64_t> available_bytes() const override;
 
     /// Appends what the completed writes changed, answers what is ready, starts what it can. True:
     /// there is more to do at once, so call again before sleeping.
@@ -89,6 +96,8 @@ public:
     void close(CloseDone done);
 
     VolumeStatistics statistics() const;
+    /// Another VolumeOptions::space_max_bytes from now on.
+    void set_space_max(std::uint64_t bytes);
     /// Of the live layer; does not change while the volume is open.
     const LayerSummary& layer() const;
 

@@ -48,6 +48,10 @@ void Volume::Engine::give_up(Operation& operation, const BlockOutcome& outcome) 
 
 void Volume::Engine::start_write(Operation& operation) {
     const Need need = need_of(operation);
+    if (need.units > 0 && !quota_allows(need.units)) {
+        wait_for_quota(operation);
+        return;
+    }
     if (need.units > 0 && !can_grant(need, Purpose::new_data)) {
         wait_for_space(operation);
         return;

@@ -149,6 +149,16 @@ Result<void> read_busy_poll(const Reading& reading) {
     return {};
 }
 
+Result<void> read_low_water(const Reading& reading) {
+    const auto* value = std::get_if<std::int64_t>(&reading.entry.value);
+    if (value == nullptr || *value < 0 || *value > low_water_percent_max) {
+        return reading.wrong("is a number of percent from 0 (no warning) to " +
+                             std::to_string(low_water_percent_max));
+    }
+    reading.config.low_water_percent = static_cast<std::uint32_t>(*value);
+    return {};
+}
+
 Result<void> read_verify(const Reading& reading) {
     const auto* value = std::get_if<TomlString>(&reading.entry.value);
     const bool always = value != nullptr && value->text == verify_always;
@@ -188,6 +198,7 @@ constexpr std::array settings = {
     SettingRow{"login_timeout", read_login_timeout},
     SettingRow{"busy_poll_us", read_busy_poll},
     SettingRow{"verify", read_verify},
+    SettingRow{"low_water", read_low_water},
 };
 
 std::string list_text(const std::vector<Endpoint>& endpoints) {
@@ -241,6 +252,10 @@ Result<Config> parse_config(std::string_view text, const std::filesystem::path& 
     config.machines_file = file.parent_path() / "machines.toml";
     config.secrets_file = file.parent_path() / "secrets.toml";
     return config;
+}
+
+std::uint64_t low_water_of(const Config& config, std::uint64_t total_bytes) {
+    return total_bytes / 100 * config.low_water_percent;
 }
 
 Result<Config> load_config(const std::filesystem::path& file) {
@@ -299,6 +314,11 @@ std::string config_text(const Config& config) {
         "# or only while it is in doubt that they are what was sealed.\n";
     text += std::string(always ? "" : "# ") +
             "verify = " + toml_string(always ? verify_always : verify_in_doubt) + "\n\n";
+    text +=
+        "# Percent of the store's file system, and of each quota, below which free space is low:\n"
+        "# it is logged, and initiators are told (0: never).\n";
+    text += std::string(config.low_water_percent == usual.low_water_percent ? "# " : "") +
+            "low_water = " + std::to_string(config.low_water_percent) + "\n\n";
     text += "# error, warning, info or debug\n";
     text += std::string(config.log_level == LogLevel::info ? "# log = " : "log = ") +
             toml_string(to_string(config.log_level)) + "\n";
@@ -307,7 +327,7 @@ std::string config_text(const Config& config) {
 
 std::string empty_machines_text() {
     return "# One line per machine; cowtgt clone, rm and rename keep them, comments stay.\n"
-           "#   name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE]\"\n"
+           "#   name = \"[MAC] [TEMPLATE[@VERSION]] [size=SIZE] [quota=SIZE]\"\n"
            "# With a MAC only the initiator PREFIX:init:NAME may log in, without one any may.\n"
            "# After an edit by hand: systemctl reload cowtgtd (or send it SIGHUP).\n";
 }

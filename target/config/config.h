@@ -20,6 +20,7 @@ inline constexpr std::string_view default_listen = "[::]:3260";
 inline constexpr std::string_view default_http = "[::]:8080";
 inline constexpr std::uint32_t rings_max = 256;
 inline constexpr std::uint32_t busy_poll_us_max = 1000;
+inline constexpr std::uint32_t low_water_percent_max = 90;
 
 enum class LogLevel : std::uint8_t { error, warning, info, debug };
 std::string_view to_string(LogLevel level);
@@ -41,12 +42,17 @@ struct Config {
     std::uint32_t busy_poll_us = 0;        ///< a thread stays awake so long after its last work
     /// Whether templates and sealed layers are compared with their hashes at each read.
     store::VerifyReads verify_reads = store::VerifyReads::when_in_doubt;
+    /// Free space below which the store is low, of its file system; a quota has the same. 0: never.
+    std::uint32_t low_water_percent = 5;
     LogLevel log_level = LogLevel::info;
 };
 
 /// Relative paths in `text` are relative to the folder of `file`. Errors are
 /// "FILE:LINE:COLUMN: sentence".
 Result<Config> parse_config(std::string_view text, const std::filesystem::path& file);
+
+/// Of so many bytes, how many are low water.
+std::uint64_t low_water_of(const Config& config, std::uint64_t total_bytes);
 
 /// Reads and parses; `file` may be relative to the current folder. not_found says how to make one.
 Result<Config> load_config(const std::filesystem::path& file);

@@ -77,6 +77,15 @@ std::string words_of(const SettingRow& row) {
     return text;
 }
 
+Result<std::uint64_t> parse_quota(std::string_view value) {
+    if (value == "none") return std::uint64_t{0};
+    auto size = parse_size(value);
+    if (!size) return Error{ErrorCode::usage, "quota is none or a size: " + size.error().message};
+    if (*size >= quota_bytes_min) return size;
+    return Error{ErrorCode::usage, "a quota of " + std::string(value) + " is too small; " +
+                                       exact_size(quota_bytes_min) + " is the least"};
+}
+
 }  // namespace
 
 Result<MacAddress> parse_mac(std::string_view text) {
@@ -126,6 +135,12 @@ Result<void> change_setting(Machine& machine, std::string_view name, std::string
         machine.from = std::move(*from);
         return {};
     }
+    if (name == "quota") {
+        const auto quota = parse_quota(value);
+        if (!quota) return quota.error();
+        machine.quota_bytes = *quota;
+        return {};
+    }
     if (name == "ephemeral") {
         if (value != "yes" && value != "no") {
             return Error{ErrorCode::usage,
@@ -155,6 +170,7 @@ std::vector<std::string> setting_words(const Machine& machine) {
         const std::size_t word = row.word_of(machine);
         if (word != 0) words.push_back(std::string(row.name) + "=" + std::string(row.words[word]));
     }
+    if (machine.quota_bytes != 0) words.push_back("quota=" + exact_size(machine.quota_bytes));
     return words;
 }
 
@@ -164,7 +180,7 @@ std::string setting_names() {
         if (!names.empty()) names += ", ";
         names += row.name;
     }
-    return names + ", ephemeral, from";
+    return names + ", quota, ephemeral, from";
 }
 
 }  // namespace cowtgt::config

@@ -25,6 +25,9 @@ std::string to_string(const MacAddress& mac);
 /// "52-54-00-12-34-01", as in the target alias PREFIX:mac-52-54-00-12-34-01.
 std::string to_hyphen_string(const MacAddress& mac);
 
+/// A journal and something to write must fit.
+inline constexpr std::uint64_t quota_bytes_min = std::uint64_t{32} << 20;
+
 /// One line of machines.toml: `web01 = "52:54:00:12:34:01 debian12@3 size=40G"`. A plain value.
 struct Machine {
     std::string name;                ///< also hostname, target suffix and initiator suffix
@@ -33,6 +36,7 @@ struct Machine {
     std::uint64_t size_bytes = 0;    ///< 0: as the template
     std::vector<AddressRange> from;  ///< addresses that may log in; empty: any
     bool ephemeral = false;          ///< back to its template at each boot
+    std::uint64_t quota_bytes = 0;   ///< that its own layers may take on the host; 0: no quota
     // What initiators see of the unit:
     std::uint32_t physical_block = 0;  ///< bytes; 0: as the disk has it
     bool removable = false;
@@ -42,13 +46,14 @@ struct Machine {
 };
 
 /// One setting by its name in machines.toml and in `cowtgt set`: physical-block=512|4096,
-/// removable=yes|no, read-only=yes|no, write-cache=on|off, ephemeral=yes|no, from=RANGE,RANGE|any.
+/// removable=yes|no, read-only=yes|no, write-cache=on|off, ephemeral=yes|no, quota=SIZE|none,
+/// from=RANGE,RANGE|any.
 /// A usage error for anything else.
 Result<void> change_setting(Machine& machine, std::string_view name, std::string_view value);
-/// What initiators see that is not as it is without being named: "read-only=yes", ... without from
-/// and ephemeral.
+/// What is not as it is without being named: "read-only=yes", "quota=10G", ... without from and
+/// ephemeral.
 std::vector<std::string> setting_words(const Machine& machine);
-/// "physical-block, removable, read-only, write-cache, ephemeral, from"
+/// "physical-block, removable, read-only, write-cache, quota, ephemeral, from"
 std::string setting_names();
 
 }  // namespace cowtgt::config

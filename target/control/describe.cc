@@ -189,6 +189,7 @@ json describe_instance(const store::InstanceInfo& info, const config::Machine& m
             {"mac", std::move(mac)},
             {"size_bytes", info.size_bytes},
             {"allocated_bytes", info.allocated_bytes},
+            {"quota_bytes", machine.quota_bytes == 0 ? json() : json(machine.quota_bytes)},
             {"block_size", info.block_size},
             {"settings", config::setting_words(machine)},
             {"uuid", to_string(info.uuid)},

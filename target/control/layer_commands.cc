@@ -108,6 +108,7 @@ Result<json> Operations::snapshot_remove(const json& arguments) {
                                   ? store_.try_remove_snapshot(change->name, change->label)
                                   : store_.remove_snapshot(change->name, change->label);
     if (!done) return done.error();
+    if (!change->dry_run) live_.space_freed(change->name);
     return answer("removed", *change);
 }
 

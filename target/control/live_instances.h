@@ -51,6 +51,9 @@ public:
     virtual Result<void> while_paused(std::string_view name,
                                       const std::function<Result<void>()>& change) = 0;
 
+    /// Layers of this instance are gone: its quota has more room.
+    virtual void space_freed(std::string_view name) = 0;
+
     /// Whether instances may be open at all: what lies on disk may change under whoever reads it.
     virtual bool serves() const = 0;
 

@@ -17,6 +17,7 @@ public:
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
     Result<void> while_paused(std::string_view name,
                               const std::function<Result<void>()>& change) override;
+    void space_freed(std::string_view) override {}
     bool serves() const override;
     Result<void> at_rest(std::string_view name, const std::function<Result<void>()>& work) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,

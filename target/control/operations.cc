@@ -474,6 +474,13 @@ Result<json> Operations::status(const json& arguments) {
     json result = {{"config", config_.file.string()}, {"store", config_.store.string()},
                    {"iqn", config_.iqn_prefix},       {"templates", templates->size()},
                    {"instances", instances->size()},  {"daemon", live_.status()}};
+    if (const auto pool = store_.pool()) {
+        const std::uint64_t low = config::low_water_of(config_, pool->total_bytes);
+        result["space"] = {{"free_bytes", pool->free_bytes},
+                           {"total_bytes", pool->total_bytes},
+                           {"low_water_bytes", low},
+                           {"low", pool->free_bytes < low}};
+    }
     if (extensions_.describe_site) extensions_.describe_site(result);
     return result;
 }

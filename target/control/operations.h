@@ -30,14 +30,15 @@
 ///   instance: name, template, target, lun, urls [iscsi://...], initiator (null: any), from [range,
 ///   [] is any],
 ///             chap (user that must authenticate; null: nobody), mac (null),
-///             size_bytes, allocated_bytes, block_size, uuid, created_at, damage,
+///             size_bytes, allocated_bytes, quota_bytes (null: none), block_size, uuid, created_at,
+///             damage,
 ///             settings [NAME=VALUE, where not as usual], ephemeral,
 ///             boot_phase (running|armed|fresh; null: not ephemeral),
 ///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}], snapshots [label], origin
 ///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name],
 ///             verified (false: its content is not hashed yet)
-///   space:    name, own_bytes, shared_bytes, total_bytes, freed_bytes
+///   space:    name, own_bytes, shared_bytes, total_bytes, freed_bytes, quota_bytes (null: none)
 ///   changes:  name, from, size_bytes, from_size_bytes, data_bytes, zero_bytes,
 ///             ranges [{offset, length, content: data|zeros}]
 namespace cowtgt::control {

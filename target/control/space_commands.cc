@@ -13,18 +13,27 @@ using nlohmann::json;
 
 namespace {
 
-json describe_space(const store::SpaceInfo& info) {
+json describe_space(const store::SpaceInfo& info, std::uint64_t quota_bytes) {
     return {{"name", info.name},
+            {"quota_bytes", quota_bytes == 0 ? json() : json(quota_bytes)},
             {"own_bytes", info.own_bytes},
             {"shared_bytes", info.shared_bytes},
             {"total_bytes", info.own_bytes + info.shared_bytes},
             {"freed_bytes", info.freed_bytes}};
 }
 
-json describe_spaces(const std::vector<store::SpaceInfo>& list) {
+json describe_instances(const std::vector<store::SpaceInfo>& list,
+                        const config::MachinesFile& machines) {
     json result = json::array();
     for (const store::SpaceInfo& info : list)
-        result.push_back(describe_space(info));
+        result.push_back(describe_space(info, machines.find(info.name).quota_bytes));
+    return result;
+}
+
+json describe_templates(const std::vector<store::SpaceInfo>& list) {
+    json result = json::array();
+    for (const store::SpaceInfo& info : list)
+        result.push_back(describe_space(info, 0));
     return result;
 }
 
@@ -57,12 +66,12 @@ Result<json> Operations::space(const json& arguments) {
     if (*name) {
         const auto info = store_.space_of(**name);
         if (!info) return info.error();
-        return describe_space(*info);
+        return describe_space(*info, machines_.find(**name).quota_bytes);
     }
     const auto space = store_.space();
     if (!space) return space.error();
-    return json{{"instances", describe_spaces(space->instances)},
-                {"templates", describe_spaces(space->templates)},
+    return json{{"instances", describe_instances(space->instances, machines_)},
+                {"templates", describe_templates(space->templates)},
                 {"total_bytes", space->total_bytes},
                 {"free_bytes", space->free_bytes}};
 }

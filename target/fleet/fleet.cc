@@ -281,6 +281,7 @@ Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& 
         spdlog::info("recovered instance={} note=\"{}\"", instance, parts.layer.recovery_note());
     }
     entry.size_bytes = parts.layer.summary().virtual_size;
+    const net::SpaceQuota quota = quota_of(instance, entry);
     std::vector<net::SealedParts> sealed;
     for (store::OpenedLayer& layer : parts.below.layers) {
         sealed.push_back({std::move(layer.map), std::move(layer.file.file),
@@ -291,7 +292,7 @@ Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& 
         std::move(parts.layer), {parts.live_direct.release(), parts.live_buffered.release()},
         parts.alignment,        std::move(sealed),
         {base, base},           std::move(parts.below.base.sums),
-        parts.below.base_size};
+        parts.below.base_size,  quota};
 }
 
 Result<void> Fleet::open(const std::string& instance, Entry& entry) {
@@ -544,9 +545,12 @@ Result<void> Fleet::bring_online(std::string_view name, const config::Machine& m
     entry.machine = machine;
     if (entry.ring != nullptr) {
         // What a unit may change while it is used; the geometry is not looked at.
-        entry.ring->post(
-            [ring = entry.ring, instance = at->first,
-             unit = logical_unit_of(at->first, entry, {})] { ring->reconfigure(instance, unit); });
+        entry.ring->post([ring = entry.ring, instance = at->first,
+                          unit = logical_unit_of(at->first, entry, {}),
+                          quota = quota_of(at->first, entry)] {
+            ring->reconfigure(instance, unit);
+            ring->set_quota(instance, quota);
+        });
     }
     publish(at->first, entry);
     return {};

@@ -50,6 +50,8 @@ public:
     /// A boot script for this instance is about to be answered: if it is ephemeral, the next first
     /// login is a boot. Durable when it returns, so the answer waits for it.
     Result<void> boot_script_asked(std::string_view name);
+    /// Every few seconds: how much space is left. Says so when it becomes low.
+    void look_at_space();
     /// No more logins, initiators are asked to log out, sessions end, volumes are flushed and
     /// closed, rings stop.
     void shut_down();
@@ -60,6 +62,7 @@ public:
     Result<void> bring_online(std::string_view name, const config::Machine& machine) override;
     Result<void> while_paused(std::string_view name,
                               const std::function<Result<void>()>& change) override;
+    void space_freed(std::string_view name) override;
     bool serves() const override { return true; }
     Result<void> at_rest(std::string_view name, const std::function<Result<void>()>& work) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
@@ -82,10 +85,13 @@ private:
         net::RingWorker* ring = nullptr;  ///< where it is open; null: closed
         std::uint64_t size_bytes = 0;     ///< while it is open
         std::uint32_t readers = 0;        ///< of read_live
+        std::uint64_t sealed_bytes = 0;   ///< of its own, while it has a quota and is open
     };
 
     Result<void> open(const std::string& instance, Entry& entry);
     Result<net::VolumeParts> open_volume(const std::string& instance, Entry& entry);
+    net::SpaceQuota quota_of(const std::string& instance, Entry& entry);
+    std::vector<SpaceSeen::Quota> quotas_in_use() const;
     Result<void> resume(const std::string& instance, Entry& entry);
     BlockOutcome close(const std::string& instance, Entry& entry);
     void drain();
@@ -121,6 +127,7 @@ private:
     std::vector<std::size_t> open_count_;  ///< open instances, by ring
     config::Secrets secrets_;
     Observer* observer_ = nullptr;
+    scsi::SpaceLevel pool_level_;
     bool shutting_down_ = false;
 };
 

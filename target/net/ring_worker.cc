@@ -76,6 +76,7 @@ struct RingWorker::Served {
     Served(RingWorker& worker, TargetParts parts)
         : instance(std::move(parts.instance)),
           ring(worker.ring_.get()),
+          quota(parts.volume.quota),
           medium(std::make_unique<Medium>(*ring, std::move(parts.volume), options())),
           gate(medium->volume),
           target(std::move(parts.target), gate, *worker.buffers_),
@@ -96,12 +97,14 @@ struct RingWorker::Served {
                             served.ring->defer(served.ready, ring::Ring::Order::early);
                         },
                         this};
+        wanted.space_max_bytes = quota.max_bytes;
         return wanted;
     }
 
     std::string instance;
     ring::Ring* ring = nullptr;
     ring::Deferred ready;
+    SpaceQuota quota;
     std::unique_ptr<Medium> medium;  ///< null: paused
     DeviceGate gate;
     node::Target target;
@@ -297,8 +300,10 @@ void RingWorker::settle_login(ConnectionId connection, iscsi::LoginStatus status
 
 void RingWorker::serve(TargetParts parts) {
     std::string instance = parts.instance;
-    targets_.insert_or_assign(std::move(instance),
-                              std::make_unique<Served>(*this, std::move(parts)));
+    const auto served = targets_.insert_or_assign(
+        std::move(instance), std::make_unique<Served>(*this, std::move(parts)));
+    // Before anything is written, so that it is known what becomes low.
+    see_space(*served.first->second);
     keep_ticking();
 }
 
@@ -324,6 +329,18 @@ std::vector<node::SessionFacts> RingWorker::sessions(const std::string& instance
 void RingWorker::reconfigure(const std::string& instance, const scsi::LogicalUnitConfig& config) {
     const auto found = targets_.find(instance);
     if (found != targets_.end()) found->second->target.reconfigure(config);
+}
+
+void RingWorker::set_quota(const std::string& instance, const SpaceQuota& quota) {
+    const auto found = targets_.find(instance);
+    if (found == targets_.end()) return;
+    found->second->quota = quota;
+    if (found->second->medium) found->second->medium->volume.set_space_max(quota.max_bytes);
+}
+
+std::uint64_t RingWorker::allocated_bytes(const std::string& instance) const {
+    const auto found = targets_.find(instance);
+    return found == targets_.end() ? 0 : found->second->gate.allocated_bytes().value_or(0);
 }
 
 bool RingWorker::read(const std::string& instance, BlockRequest& request) {
@@ -393,6 +410,7 @@ void RingWorker::pause_target(const std::string& instance,
 void RingWorker::resume_target(const std::string& instance, VolumeParts parts) {
     Served& served = *targets_.at(instance);
     CHECK(!served.medium && !served.closing);
+    served.quota = parts.quota;
     served.medium = std::make_unique<Medium>(*ring_, std::move(parts), served.options());
     Volume& volume = served.medium->volume;
     const bool other_size =
@@ -446,6 +464,18 @@ void RingWorker::count_down(Served& served) {
     });
 }
 
+void RingWorker::see_space(Served& served) {
+    if (!pool_ || !served.medium) return;
+    std::optional<scsi::SpaceLeft> quota;
+    if (const auto available = served.gate.available_bytes()) {
+        quota = {*available, served.quota.threshold_bytes};
+    }
+    if (served.target.see_space(*pool_, quota)) {
+        spdlog::warn("quota nearly used instance={} left={}", served.instance,
+                     quota->available_bytes);
+    }
+}
+
 void RingWorker::tick() {
     ticking_ = false;
     ++ticks_;
@@ -458,6 +488,7 @@ void RingWorker::tick() {
         if (in_use) served->last_used = ticks_;
         served->target.second_passed();
         count_down(*served);
+        see_space(*served);
         const bool unused = ticks_ - served->last_used >= options_.limits.unused_target_seconds;
         if (unused && !served->closing && !served->unused_reported) {
             served->unused_reported = true;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -65,6 +66,12 @@ struct SealedParts {
     std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
 };
 
+/// What an instance may take of the host.
+struct SpaceQuota {
+    std::uint64_t max_bytes = no_space_limit;  ///< for its live layer
+    std::uint64_t threshold_bytes = 0;         ///< left of it, below which that is low
+};
+
 /// Everything that a ring needs of one instance's disk; moves to the ring's thread.
 struct VolumeParts {
     RecoveredLayer layer;
@@ -74,6 +81,7 @@ struct VolumeParts {
     ring::RingFile::Descriptors base_file;  ///< -1: none
     std::shared_ptr<ChunkSums> base_sums;   ///< as SealedParts::sums
     std::uint64_t base_size = 0;            ///< bytes
+    SpaceQuota quota;
 };
 
 /// Everything that a ring needs to serve one instance.
@@ -147,6 +155,12 @@ public:
     std::vector<node::SessionFacts> sessions(const std::string& instance) const;
     /// What an operator changed about the unit; nothing to do when it is not served.
     void reconfigure(const std::string& instance, const scsi::LogicalUnitConfig& config);
+    /// Another quota for a served instance; nothing to do when it is not served.
+    void set_quota(const std::string& instance, const SpaceQuota& quota);
+    /// Of its live layer, on the host; 0: it is not served, or paused.
+    std::uint64_t allocated_bytes(const std::string& instance) const;
+    /// What is left of the store's file system.
+    void set_pool(const scsi::SpaceLeft& pool) { pool_ = pool; }
     std::size_t connection_count() const { return connections_.size(); }
     /// Reads from a served instance beside its sessions; `done` on this thread. False: not served.
     bool read(const std::string& instance, BlockRequest& request);
@@ -183,6 +197,7 @@ private:
     void keep_ticking();
     void tick();
     void count_down(Served& served);
+    void see_space(Served& served);
     void finish_close(const std::string& instance, const BlockOutcome& outcome);
     void end_sessions(Served& served);
 
@@ -196,7 +211,8 @@ private:
     std::unordered_map<ConnectionId, std::unique_ptr<ConnectionDriver>> connections_;
     ConnectionId last_connection_ = 0;
     bool refusing_logins_ = true;
-    std::function<void()> drained_;  ///< empty: nobody waits
+    std::function<void()> drained_;        ///< empty: nobody waits
+    std::optional<scsi::SpaceLeft> pool_;  ///< nothing: nobody has looked yet
     ring::Completion tick_completion_;
     bool ticking_ = false;
     std::uint64_t ticks_ = 0;

@@ -169,6 +169,10 @@ void Target::luns_changed() {
     unit_.luns_changed();
 }
 
+bool Target::see_space(const scsi::SpaceLeft& pool, const std::optional<scsi::SpaceLeft>& quota) {
+    return unit_.see_space(pool, quota);
+}
+
 void Target::reconfigure(const scsi::LogicalUnitConfig& config) {
     unit_.reconfigure(config);
     run_background();

@@ -88,6 +88,8 @@ public:
     void luns_changed();
     /// What an operator changed: scsi::LogicalUnit::reconfigure.
     void reconfigure(const scsi::LogicalUnitConfig& config);
+    /// What is left to the unit: scsi::LogicalUnit::see_space.
+    bool see_space(const scsi::SpaceLeft& pool, const std::optional<scsi::SpaceLeft>& quota);
     /// Called every second: the unit's background work goes on with a fresh budget of bytes, so
     /// that it never takes more than its share of a disk that other instances use as well.
     void second_passed();

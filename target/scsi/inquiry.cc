@@ -1,6 +1,7 @@
 #include "target/scsi/inquiry.h"
 
 #include <algorithm>
+#include <bit>
 #include <string_view>
 
 #include "target/scsi/block_commands.h"
@@ -166,7 +167,9 @@ void put_provisioning(const Unit& unit, const Nexus&, DataIn& data) {
     constexpr std::uint8_t unmap_and_write_same = 0xe0;  // LBPU, LBPWS, LBPWS10
     constexpr std::uint8_t reads_zeros = 0x04;           // LBPRZ
     constexpr std::uint8_t thin = 0x02;
-    data.put8(0);  // no thresholds
+    // A threshold set is 2^THRESHOLD EXPONENT blocks.
+    const auto exponent = std::countr_zero(threshold_set_bytes / unit.device.geometry().block_size);
+    data.put8(unit.config.thin ? static_cast<std::uint8_t>(exponent) : 0);
     data.put8(unit.config.thin ? unmap_and_write_same | reads_zeros : 0);
     data.put8(unit.config.thin ? thin : 0);
     data.put8(0);

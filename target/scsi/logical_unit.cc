@@ -185,6 +185,22 @@ void LogicalUnit::reconfigure(const LogicalUnitConfig& config) {
     }
 }
 
+bool LogicalUnit::see_space(const SpaceLeft& pool, const std::optional<SpaceLeft>& quota) {
+    Unit& unit = *state_;
+    const auto reserve = [](const SpaceLeft& space) {
+        return static_cast<std::int64_t>(space.available_bytes - space.threshold_bytes);
+    };
+    const bool quota_is_nearer = quota && reserve(*quota) < reserve(pool);
+    unit.space = quota_is_nearer ? *quota : pool;
+    const bool pool_became_low = unit.pool_level.see(pool);
+    const bool quota_became_low = quota && unit.quota_level.see(*quota);
+    if (!quota) unit.quota_level = {};
+    if (unit.config.thin && (pool_became_low || quota_became_low)) {
+        unit.raise_on_all(UnitAttention::soft_threshold_reached);
+    }
+    return quota_became_low;
+}
+
 bool LogicalUnit::has_background_work() const {
     return state_->flush_wanted || state_->sanitizing.state == Sanitizing::State::running;
 }

@@ -11,6 +11,7 @@
 
 #include "cow-store/base/bytes.h"
 #include "cow-store/block/block_device.h"
+#include "target/scsi/space_level.h"
 
 /// SAM-5, SPC-4 and SBC-3 without I/O: a CDB comes in, block operations come out, then status,
 /// sense and data. No PDU, socket, file, clock or thread.
@@ -145,6 +146,10 @@ public:
     /// write_cache and physical_block_size; with the unit attentions that belong to it.
     void reconfigure(const LogicalUnitConfig& config);
     bool write_cache_enabled() const;
+    /// What is left to the unit, as often as it changes: of the store's file system, and of its own
+    /// quota if it has one. When either becomes low every nexus gets 38h/07h. Returns whether that
+    /// was the quota.
+    bool see_space(const SpaceLeft& pool, const std::optional<SpaceLeft>& quota);
 
     // Work that no command waits for: SANITIZE, and making durable what a cache held that was
     // switched off. The executor runs one step at a time, whenever the medium has room for it.

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "target/scsi/block_commands.h"
+#include "target/scsi/provisioning.h"
 
 namespace cowtgt::scsi {
 namespace {
 
-constexpr std::size_t page_bytes_max = 20;
-/// A mode page with its two-byte header.
+constexpr std::size_t page_bytes_max = 24;
+/// A mode page with its header of two bytes, or of four if it is a subpage.
 struct PageBytes {
     std::array<std::uint8_t, page_bytes_max> bytes{};
     std::size_t length = 0;
@@ -16,6 +17,9 @@ struct PageBytes {
 
 constexpr std::uint8_t caching_page = 0x08;
 constexpr std::uint8_t control_page = 0x0a;
+constexpr std::uint8_t exceptions_page = 0x1c;
+constexpr std::uint8_t provisioning_subpage = 0x02;
+constexpr std::uint8_t subpage_format = 0x40;  // SPF
 constexpr std::uint8_t all_pages = 0x3f;
 constexpr std::uint8_t all_subpages = 0xff;
 
@@ -27,17 +31,17 @@ constexpr std::uint8_t descriptor_sense_bit = 0x04;
 constexpr std::size_t protect_byte = 4;
 constexpr std::uint8_t software_write_protect_bit = 0x08;
 
-PageBytes recovery_page_of(const ModeParameters&) {
+PageBytes recovery_page_of(const Unit&, const ModeParameters&) {
     return {{0x01, 0x0a}, 12};
 }
 
-PageBytes caching_page_of(const ModeParameters& mode) {
+PageBytes caching_page_of(const Unit&, const ModeParameters& mode) {
     PageBytes page{{caching_page, 0x12}, 20};
     if (mode.write_cache) page.bytes[cache_byte] |= write_cache_bit;
     return page;
 }
 
-PageBytes control_page_of(const ModeParameters& mode) {
+PageBytes control_page_of(const Unit&, const ModeParameters& mode) {
     constexpr std::uint8_t no_implicit_log_saves = 0x02;  // GLTSD
     constexpr std::uint8_t unrestricted_reordering = 0x10;
     PageBytes page{{control_page, 0x0a, no_implicit_log_saves, unrestricted_reordering, 0, 0, 0, 0,
@@ -48,8 +52,26 @@ PageBytes control_page_of(const ModeParameters& mode) {
     return page;
 }
 
-PageBytes exceptions_page_of(const ModeParameters&) {
-    return {{0x1c, 0x0a}, 12};
+PageBytes exceptions_page_of(const Unit&, const ModeParameters&) {
+    return {{exceptions_page, 0x0a}, 12};
+}
+
+/// Logical Block Provisioning mode page, SBC-3 section 6.5.7: one soft threshold, for what is left.
+/// Every initiator is told (SITUA = 0); the operator sets it.
+PageBytes provisioning_page_of(const Unit& unit, const ModeParameters&) {
+    constexpr std::size_t descriptor = 16;
+    constexpr std::uint8_t enabled = 0x80;  // armed decreasing, which is 0
+    constexpr std::uint8_t available_resource = 0x01;
+    PageBytes page{{exceptions_page | subpage_format, provisioning_subpage, 0, 20}, 24};
+    page.bytes[descriptor + 1] = available_resource;
+    if (!unit.space || unit.space->threshold_bytes == 0) return page;
+    page.bytes[descriptor] = enabled;
+    const std::uint64_t sets =
+        std::min<std::uint64_t>(unit.space->threshold_bytes / threshold_set_bytes, 0xffffffff);
+    for (std::size_t i = 0; i < 4; ++i) {
+        page.bytes[descriptor + 4 + i] = static_cast<std::uint8_t>(sets >> (24 - 8 * i));
+    }
+    return page;
 }
 
 void take_caching(const PageBytes& page, ModeParameters& mode) {
@@ -65,29 +87,43 @@ void take_nothing(const PageBytes&, ModeParameters&) {}
 
 struct ModePage {
     std::uint8_t code;
-    PageBytes (*current)(const ModeParameters& mode);
+    std::uint8_t subpage;
+    PageBytes (*current)(const Unit& unit, const ModeParameters& mode);
     PageBytes changeable;  ///< ones where MODE SELECT may change something
     void (*take)(const PageBytes& page, ModeParameters& mode);
 };
 constexpr std::array mode_pages = {
-    ModePage{0x01, recovery_page_of, {{0x01, 0x0a}, 12}, take_nothing},
-    ModePage{
-        caching_page, caching_page_of, {{caching_page, 0x12, write_cache_bit}, 20}, take_caching},
+    ModePage{0x01, 0, recovery_page_of, {{0x01, 0x0a}, 12}, take_nothing},
+    ModePage{caching_page,
+             0,
+             caching_page_of,
+             {{caching_page, 0x12, write_cache_bit}, 20},
+             take_caching},
     ModePage{control_page,
+             0,
              control_page_of,
              {{control_page, 0x0a, descriptor_sense_bit, 0, software_write_protect_bit}, 12},
              take_control},
-    ModePage{0x1c, exceptions_page_of, {{0x1c, 0x0a}, 12}, take_nothing},
+    ModePage{exceptions_page, 0, exceptions_page_of, {{exceptions_page, 0x0a}, 12}, take_nothing},
+    ModePage{exceptions_page,
+             provisioning_subpage,
+             provisioning_page_of,
+             {{exceptions_page | subpage_format, provisioning_subpage, 0, 20}, 24},
+             take_nothing},
 };
+
+bool is_offered(const Unit& unit, const ModePage& page) {
+    return page.current != provisioning_page_of || unit.config.thin;
+}
 
 enum class PageControl : std::uint8_t { current, changeable, default_values, saved };
 
 PageBytes page_bytes(const Unit& unit, const ModePage& page, PageControl control) {
     if (control == PageControl::changeable) return page.changeable;
-    if (control == PageControl::current) return page.current(unit.mode);
+    if (control == PageControl::current) return page.current(unit, unit.mode);
     ModeParameters defaults;
     defaults.write_cache = unit.config.write_cache;
-    return page.current(defaults);
+    return page.current(unit, defaults);
 }
 
 void put_block_descriptor(const Unit& unit, DataIn& data, std::size_t length) {
@@ -140,17 +176,22 @@ Step mode_sense(Unit& unit, Command& command, Form form, std::uint64_t allocatio
     const std::uint8_t code = command.cdb[2] & 0x3f;
     const std::uint8_t subpage = command.cdb[3];
     if (control == PageControl::saved) return fail(unit, sense_code::saving_not_supported);
-    if (subpage != 0 && subpage != all_subpages) return invalid_field(unit, 3);
     DataIn data(command.buffer);
     put_header(unit, data, form, descriptor_length(command, form));
     put_block_descriptor(unit, data, descriptor_length(command, form));
     const std::size_t before_pages = data.size();
+    bool is_known = code == all_pages;
     for (const ModePage& page : mode_pages) {
-        if (code != all_pages && code != page.code) continue;
+        if (!is_offered(unit, page) || (code != all_pages && code != page.code)) continue;
+        is_known = true;
+        if (subpage != all_subpages && subpage != page.subpage) continue;
         const PageBytes bytes = page_bytes(unit, page, control);
         data.put(std::as_bytes(std::span(bytes.bytes).first(bytes.length)));
     }
-    if (data.size() == before_pages) return invalid_field(unit, 2, std::uint8_t{5});
+    if (!is_known) return invalid_field(unit, 2, std::uint8_t{5});
+    if (data.size() == before_pages || (code == all_pages && subpage % all_subpages != 0)) {
+        return invalid_field(unit, 3);
+    }
     if (form == Form::six) {
         data.set8(0, data.size() - 1);
     } else {
@@ -193,23 +234,31 @@ std::optional<Done> check_block_descriptor(const Unit& unit, Bytes descriptor, s
 /// `mode`. Returns its length.
 std::variant<std::size_t, Done> take_page(const Unit& unit, Bytes list, std::size_t at,
                                           ModeParameters& mode) {
-    constexpr std::uint8_t subpage_format = 0x40;
     const auto place = static_cast<std::uint16_t>(at);
     if (list.size() - at < 2) return fail(unit, sense_code::parameter_list_length_error);
     const auto first = std::to_integer<std::uint8_t>(list[at]);
-    if ((first & subpage_format) != 0) return invalid_parameter(unit, place, std::uint8_t{6});
-    const auto* page = std::find_if(mode_pages.begin(), mode_pages.end(),
-                                    [&](const ModePage& p) { return p.code == (first & 0x3f); });
-    if (page == mode_pages.end()) return invalid_parameter(unit, place, std::uint8_t{5});
-    const PageBytes current = page->current(mode);
-    if (std::to_integer<std::uint8_t>(list[at + 1]) != current.bytes[1]) {
-        return invalid_parameter(unit, static_cast<std::uint16_t>(at + 1));
+    const bool is_subpage = (first & subpage_format) != 0;
+    const auto second = std::to_integer<std::uint8_t>(list[at + 1]);
+    const auto* page = std::find_if(mode_pages.begin(), mode_pages.end(), [&](const ModePage& p) {
+        return p.code == (first & 0x3f) && p.subpage == (is_subpage ? second : 0) &&
+               (p.subpage != 0) == is_subpage && is_offered(unit, p);
+    });
+    if (page == mode_pages.end()) {
+        constexpr std::uint8_t format_bit = 6, code_bit = 5;
+        return invalid_parameter(unit, place, is_subpage ? format_bit : code_bit);
+    }
+    const PageBytes current = page->current(unit, mode);
+    const std::size_t header = is_subpage ? 4 : 2;
+    if (list.size() - at < header) return fail(unit, sense_code::parameter_list_length_error);
+    for (std::size_t i = 1; i < header; ++i) {
+        if (std::to_integer<std::uint8_t>(list[at + i]) == current.bytes[i]) continue;
+        return invalid_parameter(unit, static_cast<std::uint16_t>(at + i));
     }
     if (list.size() - at < current.length) {
         return fail(unit, sense_code::parameter_list_length_error);
     }
     PageBytes wanted = current;
-    for (std::size_t i = 2; i < current.length; ++i) {
+    for (std::size_t i = header; i < current.length; ++i) {
         const auto byte = std::to_integer<std::uint8_t>(list[at + i]);
         if (((byte ^ current.bytes[i]) & ~page->changeable.bytes[i]) != 0) {
             return invalid_parameter(unit, static_cast<std::uint16_t>(at + i));

@@ -15,6 +15,10 @@ inline constexpr std::uint32_t unmap_descriptors_max = 256;
 inline constexpr std::uint64_t write_same_blocks_max = 32768;
 inline constexpr std::uint32_t write_same_chunk_bytes = 1U << 20;  ///< of memory for the pattern
 
+/// Logical block provisioning thresholds (SBC-3 section 4.7.3.8) and the counts of the log page are
+/// in sets of this many bytes.
+inline constexpr std::uint64_t threshold_set_bytes = 1U << 20;
+
 Admission admit_unmap(Unit& unit, Command& command);
 Step start_unmap(Unit& unit, Command& command);
 Step resume_unmap(Unit& unit, Command& command, const BlockOutcome& outcome);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "target/scsi/commands.h"
+#include "target/scsi/provisioning.h"
 
 namespace cowtgt::scsi {
 namespace {
@@ -100,19 +101,30 @@ Step start_report_luns(Unit&, Command& command) {
 constexpr std::uint8_t supported_pages = 0x00;
 constexpr std::uint8_t provisioning_page = 0x0c;
 
-/// Logical Block Provisioning log page, SBC-3 section 6.4.4: how many blocks have space of their
-/// own. (How many could still get some is up to the store, which all units share.)
-void put_provisioning_log(const Unit& unit, std::uint64_t bytes, DataIn& data) {
-    constexpr std::uint16_t used_resource_count = 0x0002;
+/// One count of the Logical Block Provisioning log page (SBC-3 section 6.4.4), in threshold sets.
+void put_resource_count(std::uint16_t parameter, std::uint64_t bytes, std::uint8_t scope,
+                        DataIn& data) {
     constexpr std::uint8_t binary_list = 0x03;  // FORMAT AND LINKING
-    constexpr std::uint8_t dedicated = 0x01;    // SCOPE: of this logical unit alone
-    const std::uint64_t blocks = bytes / unit.geometry().block_size;
-    data.put16(used_resource_count);
+    const std::uint64_t sets = (bytes + threshold_set_bytes - 1) / threshold_set_bytes;
+    data.put16(parameter);
     data.put8(binary_list);
     data.put8(8);
-    data.put32(static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks, 0xffffffff)));
-    data.put8(dedicated);
+    data.put32(static_cast<std::uint32_t>(std::min<std::uint64_t>(sets, 0xffffffff)));
+    data.put8(scope);
     data.put_zeros(3);
+}
+
+/// What the unit has of its own, and what it could still get.
+void put_provisioning_log(const Unit& unit, std::uint64_t allocated_bytes, DataIn& data) {
+    constexpr std::uint16_t available_resource_count = 0x0001;
+    constexpr std::uint16_t used_resource_count = 0x0002;
+    constexpr std::uint8_t of_this_unit_alone = 0x01;
+    constexpr std::uint8_t of_several_units = 0x02;
+    if (unit.space) {
+        put_resource_count(available_resource_count, unit.space->available_bytes, of_several_units,
+                           data);
+    }
+    put_resource_count(used_resource_count, allocated_bytes, of_this_unit_alone, data);
 }
 
 Step start_log_sense(Unit& unit, Command& command) {

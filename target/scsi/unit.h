@@ -27,8 +27,9 @@ enum class UnitAttention : std::uint8_t {
     commands_cleared,
     inquiry_data_changed,
     reported_luns_changed,
+    soft_threshold_reached,
 };
-inline constexpr std::array<SenseCode, 12> unit_attention_codes = {{
+inline constexpr std::array<SenseCode, 13> unit_attention_codes = {{
     {SenseKey::unit_attention, 0x29, 0x00},
     {SenseKey::unit_attention, 0x29, 0x02},
     {SenseKey::unit_attention, 0x29, 0x03},
@@ -41,6 +42,7 @@ inline constexpr std::array<SenseCode, 12> unit_attention_codes = {{
     {SenseKey::unit_attention, 0x2f, 0x00},
     {SenseKey::unit_attention, 0x3f, 0x03},
     {SenseKey::unit_attention, 0x3f, 0x0e},
+    {SenseKey::unit_attention, 0x38, 0x07},  // THIN PROVISIONING SOFT THRESHOLD REACHED
 }};
 
 /// What is remembered about one I_T nexus while it exists.
@@ -102,7 +104,9 @@ struct Unit {
     Sanitizing sanitizing;
     std::vector<CopyResult> copies;  ///< the newest last
     bool flush_wanted = false;       ///< in the background
-    bool state_changed = false;      ///< what is kept, without a KeepStep
+    std::optional<SpaceLeft> space;  ///< that which ends first; nothing: not known yet
+    SpaceLevel pool_level, quota_level;
+    bool state_changed = false;  ///< what is kept, without a KeepStep
     BlockOutcome background_outcome;
 
     /// The device's, with the physical block that the operator wants to show.

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/e2e/daemon.h"
@@ -109,6 +111,50 @@ TEST_F(NexusEvents, SettingsAreToldToEveryNexus) {
         EXPECT_EQ(attentions(*one), row.attentions);
         EXPECT_EQ(attentions(*two), row.attentions);
     }
+}
+
+TEST_F(NexusEvents, AQuotaThatIsNearlyUsedIsToldAndWhatIsBeyondItFails) {
+    constexpr std::uint8_t check_condition = 0x02;
+    constexpr std::uint32_t blocks = 128;
+    constexpr std::size_t disk_writes = (128U << 20) / (blocks * 512);
+    daemon.stop();
+    daemon.configure("low_water = 50");
+    daemon.start();
+    daemon.command({"resize", "web01", "128M"});
+    daemon.command({"set", "web01", "quota=32M"});
+    auto one = log_in("one"), two = log_in("two");
+    const auto write_at = [&](std::size_t index) {
+        const auto lba = static_cast<std::uint32_t>(index * blocks);
+        const auto high = static_cast<std::uint8_t>(lba >> 16);
+        const auto middle = static_cast<std::uint8_t>(lba >> 8);
+        return one->run(
+            {.cdb = {0x2a, 0, 0, high, middle, static_cast<std::uint8_t>(lba), 0, 0, blocks, 0},
+             .data_out = std::vector<std::byte>(blocks * 512, std::byte{5})});
+    };
+    std::size_t written = 0;
+    while (written < disk_writes && write_at(written).status == good) {
+        ++written;
+    }
+    EXPECT_GT(written, (24U << 20) / (blocks * 512));
+    ASSERT_LT(written, disk_writes);
+    // It became low when half of it was used; the ring looks once a second.
+    std::string told;
+    for (int i = 0; i < 600 && told.empty(); ++i) {
+        told = attentions(*two);
+        if (told.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    EXPECT_EQ(told, "3807");
+    (void)attentions(*one);
+    const auto refused = write_at(written);
+    EXPECT_EQ(refused.status, check_condition);
+    ASSERT_GE(refused.sense.size(), 14U);
+    EXPECT_EQ(refused.sense[2] & std::byte{0xf}, std::byte{7});  // DATA PROTECT
+    EXPECT_EQ(refused.sense[12], std::byte{0x27});
+    EXPECT_EQ(refused.sense[13], std::byte{0x07});
+    EXPECT_EQ(write_at(0).status, good);
+    daemon.command({"set", "web01", "quota=none"});
+    (void)attentions(*one);
+    EXPECT_EQ(write_at(written).status, good);
 }
 
 TEST_F(NexusEvents, AResetIsToldToTheOneThatAskedForItToo) {

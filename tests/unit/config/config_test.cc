@@ -74,6 +74,8 @@ TEST(Config, ErrorsHaveLineAndColumn) {
     expect_error(good + "rings = 1.5\n", "2:9", "'rings' is a number");
     expect_error(good + "busy_poll_us = 1001\n", "2:16", "microseconds from 0 to 1000");
     expect_error(good + "busy_poll_us = true\n", "2:16", "microseconds");
+    expect_error(good + "low_water = 91\n", "2:13", "percent from 0 (no warning) to 90");
+    expect_error(good + "low_water = '5%'\n", "2:13", "percent");
     expect_error(good + "log = 'loud'\n", "2:7", "\"debug\"");
     expect_error("\n  iqn = 'iqn.lan'\n", "2:9", "iqn.YEAR-MONTH");
     expect_error(good + "iqn = 'iqn.2026-01.lan'\n", "2:7", "iqn");
@@ -118,6 +120,7 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     config.connections_max = 7;
     config.login_seconds_max = 60;
     config.busy_poll_us = 50;
+    config.low_water_percent = 12;
     config.log_level = LogLevel::error;
     const auto full = parse_config(config_text(config), file);
     ASSERT_TRUE(full) << full.error().message;
@@ -127,7 +130,10 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     EXPECT_EQ(full->login_seconds_max, 60U);
     EXPECT_EQ(plain->login_seconds_max, 15U);
     EXPECT_EQ(full->busy_poll_us, 50U);
+    EXPECT_EQ(full->low_water_percent, 12U);
+    EXPECT_EQ(low_water_of(*full, 1000), 120U);
     EXPECT_EQ(plain->busy_poll_us, 0U);
+    EXPECT_EQ(plain->low_water_percent, 5U);
     EXPECT_EQ(full->log_level, LogLevel::error);
 }
 

@@ -70,7 +70,9 @@ TEST(MachineLine, ErrorsHaveThePlaceOfTheWord) {
     expect_error("web01 = 'debian12 size=40X'", "1:19", "40X");
     expect_error("web01 = 'debian12 size=0'", "1:19", "size 0");
     expect_error("web01 = 'size=1G size=2G'", "1:18", "twice");
-    expect_error("web01 = 'debian12 quota=1G'", "1:19", "unknown setting 'quota'");
+    expect_error("web01 = 'debian12 colour=1G'", "1:19", "unknown setting 'colour'");
+    expect_error("web01 = 'debian12 quota=1M'", "1:19", "32M is the least");
+    expect_error("web01 = 'quota=1G quota=2G'", "1:19", "quota= is there twice");
     expect_error("web01 = '52:54:00:12:34'", "1:10", "MAC");
     expect_error("web01 = '525400123401 525400123402'", "1:23", "one MAC");
     expect_error("web01 = 'debian12 ubuntu24'", "1:19", "too many");

@@ -36,6 +36,7 @@ public:
         paused.emplace_back(name);
         return change();
     }
+    void space_freed(std::string_view name) override { freed.emplace_back(name); }
     bool serves() const override { return true; }
     Result<void> at_rest(std::string_view name,
                          const std::function<Result<void>()>& work) override {
@@ -55,6 +56,7 @@ public:
 
     std::map<std::string, config::Machine, std::less<>> online;
     std::map<std::string, std::vector<SessionInfo>, std::less<>> sessions_of;
+    std::vector<std::string> freed;   ///< names, in the order of space_freed()
     std::vector<std::string> paused;  ///< names, in the order of while_paused()
     config::Secrets secrets;
     std::string unservable;

@@ -471,6 +471,11 @@ TEST_F(OperationsTest, SpaceAndChangesAreDescribed) {
     EXPECT_EQ(changes.at("data_bytes"), 4096);
     EXPECT_EQ(changes.at("ranges"),
               (json::array({{{"offset", 0}, {"length", 4096}, {"content", "data"}}})));
+    EXPECT_EQ(value("du", {{"name", "web01"}}).at("quota_bytes"), json());
+    value("set", {{"name", "web01"}, {"settings", {{"quota", "64M"}}}});
+    EXPECT_EQ(value("du").at("instances").at(0).at("quota_bytes"), 64U << 20);
+    EXPECT_EQ(value("show", {{"name", "web01"}}).at("quota_bytes"), 64U << 20);
+    EXPECT_EQ(live_.online.at("web01").quota_bytes, 64U << 20);
     value("snapshot", {{"name", "web01"}, {"label", "s"}});
     live_.paused.clear();
     EXPECT_EQ(value("diff", {{"name", "web01"}, {"label", "s"}}).at("name"), "web01@s");
@@ -513,6 +518,10 @@ TEST_F(OperationsTest, StatusSaysWhatThereIs) {
     EXPECT_EQ(status.at("instances"), 1);
     EXPECT_EQ(status.at("iqn"), prefix);
     EXPECT_EQ(status.at("daemon"), (json{{"rings", 2}}));
+    const json space = status.at("space");
+    EXPECT_EQ(space.at("low_water_bytes").get<std::uint64_t>(),
+              space.at("total_bytes").get<std::uint64_t>() / 100 * 5);
+    EXPECT_TRUE(space.at("low").is_boolean());
 }
 
 TEST(PortalUrls, AWildcardBecomesAddressesThatCanBeReached) {

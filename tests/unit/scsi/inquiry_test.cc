@@ -130,7 +130,7 @@ TEST(Vpd, CharacteristicsAndProvisioning) {
     EXPECT_EQ(characteristics.size(), 64U);
     EXPECT_EQ(to_hex({characteristics.begin(), characteristics.begin() + 8}),
               "00 b1 00 3c 00 01 00 50");
-    EXPECT_EQ(to_hex(vpd(driver, 0xb2)), "00 b2 00 04 00 e4 02 00");
+    EXPECT_EQ(to_hex(vpd(driver, 0xb2)), "00 b2 00 04 0b e4 02 00");
     EXPECT_EQ(vpd(driver, 0x86).size(), 64U);
 }
 

@@ -8,6 +8,8 @@ namespace {
 // Control mode page: GLTSD, then D_SENSE and SWP by need.
 constexpr std::string_view control = "0a 0a 02 10 00 00 00 00 ff ff 00 00";
 constexpr std::string_view caching = "08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
+constexpr std::string_view provisioning =
+    "5c 02 00 14 00 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00 00 00 00 00";
 constexpr std::string_view write_protected =
     "70 00 07 00 00 00 00 0a 00 00 00 00 27 02 00 00 00 00";
 
@@ -34,7 +36,41 @@ TEST(ModeSense, AllPages) {
     EXPECT_EQ(to_hex(driver.send_hex("5a 10 0a 00 000000 00ff 00").data),
               "00 22 00 10 01 00 00 10 00 00 00 00 00 00 20 00 00 00 00 00 00 00 02 00 " +
                   std::string(control));
-    EXPECT_EQ(to_hex(driver.send_hex("1a 08 3f ff ff 00").data), "3b 00 10 00 " + pages);
+    EXPECT_EQ(to_hex(driver.send_hex("1a 08 3f ff ff 00").data),
+              "53 00 10 00 " + pages + " " + std::string(provisioning));
+}
+
+TEST(ModeSense, TheThresholdOfWhatIsLeft) {
+    Driver driver;
+    EXPECT_EQ(to_hex(driver.send_hex("1a 08 1c 02 ff 00").data),
+              "1b 00 10 00 " + std::string(provisioning));
+    (void)driver.unit.see_space({1000 << 20, 50 << 20}, {});
+    EXPECT_EQ(
+        to_hex(driver.send_hex("1a 08 1c 02 ff 00").data),
+        "1b 00 10 00 5c 02 00 14 00 00 00 00 00 00 00 00 00 00 00 00 80 01 00 00 00 00 00 32");
+    // The quota ends first.
+    (void)driver.unit.see_space({1000 << 20, 50 << 20}, SpaceLeft{20 << 20, 3 << 20});
+    EXPECT_EQ(
+        to_hex(driver.send_hex("1a 08 1c 02 ff 00").data),
+        "1b 00 10 00 5c 02 00 14 00 00 00 00 00 00 00 00 00 00 00 00 80 01 00 00 00 00 00 03");
+    EXPECT_EQ(to_hex(driver.send_hex("1a 08 5c 02 ff 00").data),
+              "1b 00 10 00 5c 02 00 14 " + to_hex(repeat(0, 20)));
+    EXPECT_EQ(driver.send_hex("1a 08 3f 02 ff 00").sense, invalid_field(3));
+    LogicalUnitConfig thick = test_config();
+    thick.thin = false;
+    Driver other(thick);
+    EXPECT_EQ(other.send_hex("1a 08 1c 02 ff 00").sense, invalid_field(3));
+}
+
+TEST(ModeSelect, TheThresholdIsTheOperators) {
+    Driver driver;
+    EXPECT_TRUE(select(driver, std::string(provisioning)).good());
+    EXPECT_EQ(
+        select(driver, "5c 02 00 14 00 00 00 00 00 00 00 00 00 00 00 00 80 01 00 00 00 00 00 01")
+            .sense,
+        invalid_parameter(4 + 16));
+    EXPECT_EQ(select(driver, "5c 02 00 15 00 00 00 00").sense, invalid_parameter(4 + 3));
+    EXPECT_EQ(select(driver, "5c 03 00 14 00 00 00 00").sense, invalid_parameter(4, 6));
 }
 
 TEST(ModeSense, OnePageIsAsInTheListOfAll) {

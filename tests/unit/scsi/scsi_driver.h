@@ -27,7 +27,9 @@ public:
     Geometry geometry() const override { return geometry_; }
     void submit(BlockRequest& request) override;
     ProvisioningRun provisioning(Lba first, BlockCount wanted) const override;
+    std::optional<std::uint64_t> allocated_bytes() const override { return allocated; }
 
+    std::optional<std::uint64_t> allocated;  ///< what it says that it has taken
     /// Runs what was submitted and answers it.
     void answer();
     Octets content(std::uint64_t first_block, std::uint64_t block_count) const;

@@ -105,6 +105,39 @@ TEST(UnitAttention, WhatTheOperatorChangesIsToldToEveryNexus) {
     EXPECT_EQ(ready(driver, driver.first_nexus()), attention("3f 0e"));
 }
 
+TEST(UnitAttention, SpaceThatBecomesLowIsToldOnceToEveryNexus) {
+    constexpr std::uint64_t mib = 1 << 20;
+    Driver driver;
+    const NexusId other = driver.add_nexus("iqn.b,i,0x1");
+    const auto expect_told = [&](const std::string& told) {
+        EXPECT_EQ(ready(driver, driver.first_nexus()), told);
+        EXPECT_EQ(ready(driver, other), told);
+    };
+    EXPECT_FALSE(driver.unit.see_space({100 * mib, 80 * mib}, {}));
+    expect_told("");
+    EXPECT_FALSE(driver.unit.see_space({79 * mib, 80 * mib}, {}));
+    expect_told(attention("38 07"));
+    // It swings around the threshold, then there is an eighth more, then it is low again.
+    for (const std::uint64_t free : {81U, 79U, 89U, 90U}) {
+        (void)driver.unit.see_space({free * mib, 80 * mib}, {});
+        expect_told("");
+    }
+    (void)driver.unit.see_space({70 * mib, 80 * mib}, {});
+    expect_told(attention("38 07"));
+    // A quota has a threshold of its own, and what was low already is no news.
+    EXPECT_FALSE(driver.unit.see_space({70 * mib, 80 * mib}, SpaceLeft{9 * mib, 4 * mib}));
+    expect_told("");
+    EXPECT_TRUE(driver.unit.see_space({70 * mib, 80 * mib}, SpaceLeft{3 * mib, 4 * mib}));
+    expect_told(attention("38 07"));
+}
+
+TEST(UnitAttention, NoThresholdIsNeverReached) {
+    Driver driver;
+    (void)driver.unit.see_space({100, 0}, {});
+    (void)driver.unit.see_space({0, 0}, {});
+    EXPECT_EQ(ready(driver, driver.first_nexus()), "");
+}
+
 TEST(UnitAttention, ANewNexusInAnOldPlaceKnowsNothingOfIt) {
     Driver driver;
     const NexusId old = driver.add_nexus("iqn.b,i,0x1");

@@ -94,6 +94,17 @@ TEST(LogSense, ListsItself) {
     EXPECT_EQ(driver.send_hex("4d 00 40 01 000000 00ff 00").sense, invalid_field(3));
 }
 
+TEST(LogSense, WhatTheUnitHasAndWhatIsLeftInThresholdSets) {
+    Driver driver;
+    driver.device.allocated = (5U << 20) + 1;
+    EXPECT_EQ(to_hex(driver.send_hex("4d 00 40 00 000000 00ff 00").data), "00 00 00 02 00 0c");
+    const std::string used = "00 02 03 08 00 00 00 06 01 00 00 00";
+    EXPECT_EQ(to_hex(driver.send_hex("4d 00 4c 00 000000 00ff 00").data), "0c 00 00 0c " + used);
+    (void)driver.unit.see_space({300U << 20, 1U << 20}, {});
+    EXPECT_EQ(to_hex(driver.send_hex("4d 00 4c 00 000000 00ff 00").data),
+              "0c 00 00 18 00 01 03 08 00 00 01 2c 02 00 00 00 " + used);
+}
+
 TEST(StartStopUnit, StoppingFlushesAndTheUnitStaysReady) {
     Driver driver;
     const Answer stop = driver.send_hex("1b 00 00 00 00 00");

@@ -45,6 +45,10 @@ TEST_F(Space, WhatOthersStandOnIsCountedOnceAndNotGivenBack) {
     const SpaceInfo user = store_->space_of("web02").value();
     EXPECT_LT(maker.freed_bytes, maker.own_bytes);
     EXPECT_GT(user.shared_bytes, store_->space_of("web01")->shared_bytes);
+    EXPECT_GT(maker.sealed_bytes, 0U);
+    EXPECT_LT(maker.sealed_bytes, maker.own_bytes);
+    EXPECT_EQ(user.sealed_bytes, 0U);  // it did not make that layer
+    EXPECT_GT(store_->pool()->total_bytes, store_->pool()->free_bytes);
     const StoreSpace space = store_->space().value();
     ASSERT_EQ(space.instances.size(), 2U);
     ASSERT_EQ(space.templates.size(), 1U);

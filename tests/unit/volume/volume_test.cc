@@ -32,13 +32,15 @@ public:
         open();
     }
 
-    void open() {
+    void open(std::uint64_t space_max = no_space_limit) {
         OpenContext context;
         context.boot_id = sim::boot_id_of(1);
         Result<RecoveredLayer> layer = open_layer(file, context);
         ASSERT_TRUE(layer) << layer.error().message;
+        VolumeOptions options;
+        options.space_max_bytes = space_max;
         volume = std::make_unique<Volume>(std::move(*layer), file, std::vector<SealedLayer>{},
-                                          BaseImage{base_, base_size_});
+                                          BaseImage{base_, base_size_}, options);
     }
 
     BlockOutcome run(BlockOperation operation, std::uint64_t first_block, std::uint64_t count,
@@ -229,6 +231,49 @@ TEST(Volume, AFullDiskFailsNewWritesOnlyAndSpaceThatReturnsIsUsed) {
     EXPECT_EQ(machine.write(written * 8, 8, std::byte{5}), BlockStatus::good);
     EXPECT_FALSE(machine.volume->statistics().fenced);
     EXPECT_EQ(machine.close(), BlockStatus::good);
+}
+
+TEST(Volume, AQuotaFailsNewWritesOnlyAndSpaceThatComesBackCounts) {
+    constexpr std::uint64_t quota = 8 << 20;
+    Machine machine(64 << 20);
+    machine.open(quota);
+    std::uint64_t written = 0;
+    while (machine.write(written * 8, 8, std::byte{1}) == BlockStatus::good) {
+        ++written;
+        ASSERT_LE(machine.file.allocated_bytes(), quota);
+    }
+    EXPECT_GT(written * 4096, 6U << 20);
+    // A write of two clusters, one of which is there, changes neither.
+    EXPECT_EQ(machine.write((written - 1) * 8, 16, std::byte{9}), BlockStatus::out_of_space);
+    EXPECT_EQ(machine.first_byte((written - 1) * 8), std::byte{1});
+    EXPECT_EQ(machine.write(0, 8, std::byte{2}), BlockStatus::good);  // overwrite
+    EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 800, 800).status, BlockStatus::good);
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        EXPECT_EQ(machine.write((written + i) * 8, 8, std::byte{4}), BlockStatus::good) << i;
+    }
+    EXPECT_LE(machine.file.allocated_bytes(), quota);
+    EXPECT_FALSE(machine.volume->statistics().fenced);
+    machine.volume->set_space_max(no_space_limit);
+    EXPECT_EQ(machine.volume->available_bytes(), std::nullopt);
+    EXPECT_EQ(machine.write((written + 200) * 8, 128, std::byte{5}), BlockStatus::good);
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+}
+
+/// Snapshots may have used it up; then only what frees space still gets any.
+TEST(Volume, WithNothingLeftOfAQuotaDeallocatingStillWorks) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(32 << 20, std::byte{7}));
+    Machine machine(32 << 20, &base, 32 << 20);
+    machine.open(0);
+    EXPECT_EQ(machine.volume->available_bytes(), 0U);
+    EXPECT_EQ(machine.write(0, 8, std::byte{1}), BlockStatus::out_of_space);
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 0, 60'000).status, BlockStatus::good);
+    EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+    EXPECT_EQ(machine.first_byte(59'999), std::byte{0});
+    EXPECT_EQ(machine.first_byte(60'000), std::byte{7});
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+    EXPECT_LE(machine.file.allocated_bytes(), 4U << 20);
 }
 
 TEST(Volume, DeallocatedSpaceGoesBackToTheHost) {
