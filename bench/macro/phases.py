@@ -3,6 +3,7 @@
 
 import os
 
+import boot_trace
 import storm
 from machine import have, median
 from peers import Cowtgt, other_targets
@@ -64,8 +65,8 @@ class Bench:
         self.running.append(peer)
         return peer
 
-    def cowtgt(self, place, name, **options):
-        return self.started(Cowtgt(self.places[place] / name, self.image(place),
+    def cowtgt(self, place, name, image=None, **options):
+        return self.started(Cowtgt(self.places[place] / name, image or self.image(place),
                                    self.tools.binaries, **options))
 
     def setup(self, place):
@@ -250,8 +251,11 @@ def rings(bench):
 
 
 def boot_storm(bench):
-    cow = bench.cowtgt("ext4", "storm")
-    for name, row in storm.run(bench.tools, cow, bench.places["ext4"]).items():
+    places = boot_trace.read(storm.TRACE)
+    image = bench.places["ext4"] / "boot.raw"
+    storm.make_image(image, places)
+    cow = bench.cowtgt("ext4", "storm", image=image)
+    for name, row in storm.run(bench.tools, cow, bench.places["ext4"], places).items():
         bench.keep(name, row)
     bench.stop(cow)
 

@@ -1,34 +1,31 @@
-"""A hundred machines that boot from one template at the same time."""
+"""A hundred machines that boot from one template at the same time: each reads what a Debian machine
+read at its boot (boot-trace.txt, made by bench/record-boot), in that order."""
 
 import os
-import random
+import pathlib
 import subprocess
 
+import boot_trace
+
 MACHINES = 100
-TRACE_BYTES = 50 << 20
-SEED = 1
+TRACE = pathlib.Path(__file__).parent / "boot-trace.txt"
+PAGE = 4096
 
 
-def make_trace(disk_bytes):
-    """Reads like those of a booting Linux: files of some KiB to some MiB in places all over the
-    disk, each read front to back in pieces that read-ahead makes larger and larger; no byte
-    twice, since the machine has its own page cache."""
-    random.seed(SEED)
-    step = 4096
-    free = list(range(0, disk_bytes >> 20))  # places of 1 MiB
-    random.shuffle(free)
-    places, total = [], 0
-    while total < TRACE_BYTES:
-        start = free.pop() << 20
-        length = min(1 << 20, step * int(2 ** random.uniform(0, 8.5)))
-        piece, at = step * random.choice((1, 1, 4, 8)), 0
-        while at < length:
-            piece = min(piece, length - at)
-            places.append((start + at, piece))
-            at += piece
-            total += piece
-            piece = min(piece * 2, 128 << 10)
-    return places
+def pages_of(places):
+    """The pages of the disk that a boot needs at least once."""
+    return {page for offset, length in places
+            for page in range(offset // PAGE, (offset + length + PAGE - 1) // PAGE)}
+
+
+def make_image(path, places):
+    """A disk with data where the machine read some, and holes elsewhere."""
+    disk_bytes = max(offset + length for offset, length in places)
+    with path.open("wb") as image:
+        image.truncate((disk_bytes + (1 << 20) - 1) >> 20 << 20)
+        for page in sorted(pages_of(places)):
+            image.seek(page * PAGE)
+            image.write(os.urandom(PAGE))
 
 
 def forget_pages(path):
@@ -46,23 +43,22 @@ def bytes_read_by(process):
     return 0
 
 
-def run(tools, cow, folder):
+def run(tools, cow, folder, places):
     """Rows of one machine alone and of all of them, each from a cold page cache."""
     template = next((cow.folder / "store").glob("templates/*/*/image.raw"))
     trace = folder / "trace"
-    places = make_trace(template.stat().st_size)
     trace.write_text("".join(f"{offset} {length}\n" for offset, length in places),
                      encoding="ascii")
     for number in range(1, MACHINES + 1):
         cow.add_disk(f"boot{number}")
     subprocess.run(["sync", "-f", str(folder)], check=True)
+    distinct = len(pages_of(places)) * PAGE
     rows = {}
     for machines in (1, MACHINES):
         forget_pages(template)
         before = bytes_read_by(cow.process)
         row = tools.load(cow, "boot%", "--sessions", machines, "--depth", 4, "--trace", trace,
                          "--warm-up", 0, seconds=600)
-        distinct = sum(length for _, length in places)
         row["disk_bytes_per_distinct_byte"] = (bytes_read_by(cow.process) - before) / distinct
         rows[f"storm {machines}"] = row
         print(f"    {machines} machines: all done after {row['last_end_s']:.2f} s, median "

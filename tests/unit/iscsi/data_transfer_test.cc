@@ -18,11 +18,9 @@ using test::IscsiInitiator;
 /// Moves bytes between both ends until neither has anything to say, in random pieces.
 class Wire {
 public:
-    Wire(IscsiInitiator& initiator, Connection& connection, std::uint64_t seed)
-        : initiator_(initiator), connection_(connection), random_(seed) {}
-
-    /// Where lent bytes are.
-    void set_file(Bytes file) { file_ = file; }
+    /// `file`: where lent bytes are.
+    Wire(IscsiInitiator& initiator, Connection& connection, std::uint64_t seed, Bytes file = {})
+        : initiator_(initiator), connection_(connection), random_(seed), file_(file) {}
 
     void run() {
         do {
@@ -78,8 +76,8 @@ private:
     IscsiInitiator& initiator_;
     Connection& connection_;
     std::mt19937_64 random_;
-    std::vector<std::byte> to_target_;
     Bytes file_;
+    std::vector<std::byte> to_target_;
 };
 
 InitiatorCommand write_command(std::uint32_t offset, std::vector<std::byte> data) {
@@ -135,8 +133,7 @@ TEST_P(DataTransferTest, WhatIsWrittenIsRead) {
     owner.lends = true;
     Connection connection(owner, limits, [](MutableBytes) {});
     IscsiInitiator initiator(settings);
-    Wire wire(initiator, connection, seed);
-    wire.set_file(owner.memory);
+    Wire wire(initiator, connection, seed, owner.memory);
     initiator.start_login();
     wire.run();
     ASSERT_TRUE(initiator.logged_in());
