@@ -279,6 +279,12 @@ Result<NewIdentity> new_identity(const PatchRequest& request, const Superblock& 
 
 }  // namespace
 
+Result<Superblock> xfs::read_superblock(const Window& window) {
+    const Result<SuperblockCopy> primary = read_primary(window);
+    if (!primary) return primary.error();
+    return primary->sb;
+}
+
 Result<std::optional<Structure>> examine_xfs(const Window& window, const std::string& place) {
     if (!window.contains(0, sizeof(Superblock))) return std::optional<Structure>();
     const Result<Superblock> sb = window.read_struct<Superblock>(0);

@@ -36,7 +36,10 @@ struct Superblock {
     be64 sb_rextents;
     std::array<std::byte, 16> sb_uuid;
     be64 sb_logstart;  ///< a block number of AG and block; 0: the log is on another device
-    std::array<std::byte, 28> inodes_and_realtime_38;
+    be64 sb_rootino;
+    be64 sb_rbmino;
+    be64 sb_rsumino;
+    be32 sb_rextsize;
     be32 sb_agblocks;
     be32 sb_agcount;
     be32 sb_rbmblocks;
@@ -53,7 +56,14 @@ struct Superblock {
     std::uint8_t sb_agblklog;
     std::uint8_t sb_rextslog;
     std::uint8_t sb_inprogress;  ///< 1: mkfs has not ended; and in all copies but the first
-    std::array<std::byte, 0x51> counters_and_alignment_7f;
+    std::uint8_t sb_imax_pct;
+    std::array<std::byte, 0x40> counters_and_alignment_80;
+    std::uint8_t sb_dirblklog;  ///< blocks of a folder's block, as a power of two
+    std::uint8_t sb_logsectlog;
+    be16 sb_logsectsize;
+    be32 sb_logsunit;
+    be32 sb_features2;
+    be32 sb_bad_features2;
     be32 sb_features_compat;
     be32 sb_features_ro_compat;
     be32 sb_features_incompat;
@@ -69,6 +79,8 @@ static_assert(offsetof(Superblock, sb_uuid) == 32 && offsetof(Superblock, sb_log
 static_assert(offsetof(Superblock, sb_agblocks) == 84 && offsetof(Superblock, sb_logblocks) == 96);
 static_assert(offsetof(Superblock, sb_fname) == 108 && offsetof(Superblock, sb_agblklog) == 124);
 static_assert(offsetof(Superblock, sb_inprogress) == 126);
+static_assert(offsetof(Superblock, sb_rootino) == 56 && offsetof(Superblock, sb_dirblklog) == 192);
+static_assert(offsetof(Superblock, sb_features2) == 200);
 static_assert(offsetof(Superblock, sb_features_incompat) == 216);
 static_assert(offsetof(Superblock, sb_crc) == 224 && offsetof(Superblock, sb_meta_uuid) == 248);
 
@@ -78,6 +90,10 @@ inline bool is_version_5(const Superblock& sb) {
 inline bool has_meta_uuid(const Superblock& sb) {
     return is_version_5(sb) && (sb.sb_features_incompat.get() & incompat_meta_uuid) != 0;
 }
+
+/// The primary superblock, if everything that says where things lie is possible. The error is a
+/// reason to keep the identity.
+Result<Superblock> read_superblock(const Window& window);
 
 /// xlog_rec_header.
 struct LogRecordHeader {

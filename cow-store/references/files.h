@@ -52,5 +52,6 @@ bool is_boot_archive(std::string_view file_name);
 
 Result<std::unique_ptr<Files>> open_ext_files(const identity::Window& window);
 Result<std::unique_ptr<Files>> open_fat_files(const identity::Window& window);
+Result<std::unique_ptr<Files>> open_xfs_files(const identity::Window& window);
 
 }  // namespace cowtgt::references

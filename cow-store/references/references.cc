@@ -50,6 +50,7 @@ struct FilesRow {
 constexpr std::array openers = {
     FilesRow{"ext", open_ext_files},
     FilesRow{"fat", open_fat_files},
+    FilesRow{"xfs", open_xfs_files},
 };
 
 const FilesRow* opener_of(const Structure& structure) {

@@ -99,6 +99,15 @@ for step in range(5000):
 PYTHON
 }
 
+# For scripts that mount: root, and mounts that no other test can see. A network namespace that is
+# made meanwhile takes copies of all mounts that it sees, and XFS does not mount a UUID twice.
+need_own_mounts() {  # arguments of the script...
+    [ "$(id -u)" = 0 ] || { echo "not root: file systems cannot be mounted"; finish 77; }
+    if [ -n "${COWTGT_OWN_MOUNTS-}" ]; then return; fi
+    rm -rf "$work"
+    COWTGT_OWN_MOUNTS=1 exec unshare --mount --propagation private "$0" "$@"
+}
+
 new_store() {
     port=$(free_port)
     portal=127.0.0.1:$port

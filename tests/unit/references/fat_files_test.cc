@@ -6,7 +6,7 @@
 
 #include "cow-store/identity/fat_layout.h"
 #include "cow-store/references/files.h"
-#include "tests/unit/identity/disk_images.h"
+#include "tests/unit/identity/memory_image.h"
 
 namespace cowtgt::references {
 namespace {
