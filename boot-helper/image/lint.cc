@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <span>
 
 namespace cowtgt::boot {
 
@@ -19,6 +20,9 @@ struct Check {
     std::string_view mend;
 };
 
+constexpr std::string_view rewritten =
+    "a clone's copy names the clone's UUID, or, where that is not safe, the UUID stays the same "
+    "(cowtgt template show says which)";
 constexpr std::string_view seal = "run cowtgt-seal in the image before the import";
 
 std::string_view trimmed(std::string_view text) {
@@ -142,44 +146,51 @@ Texts dhcp_leases(const LintSubject&, FileTree& root) {
     return with_suffix(std::move(found), " is in the image");
 }
 
-/// A device by a name that the clone changes, or that depends on what else is plugged in.
-bool is_unstable_device(std::string_view device) {
-    for (const std::string_view beginning :
-         {"UUID=", "PARTUUID=", "\"UUID=", "/dev/sd", "/dev/vd", "/dev/hd", "/dev/nvme",
-          "/dev/disk/by-uuid/", "/dev/disk/by-partuuid/", "/dev/disk/by-id/",
-          "/dev/disk/by-path/"}) {
-        if (device.starts_with(beginning)) return true;
+using Words = std::span<const std::string_view>;
+
+/// Names of devices that depend on what else is plugged in.
+constexpr std::array<std::string_view, 6> device_names = {
+    "/dev/sd", "/dev/vd", "/dev/hd", "/dev/nvme", "/dev/disk/by-id/", "/dev/disk/by-path/"};
+/// What a clone changes; the clone then rewrites the file, or keeps the UUID.
+constexpr std::array<std::string_view, 5> uuid_names = {
+    "UUID=", "PARTUUID=", "\"UUID=", "/dev/disk/by-uuid/", "/dev/disk/by-partuuid/"};
+constexpr std::array<std::string_view, 2> loader_device_words = {"root=/dev/sd", "root=/dev/vd"};
+constexpr std::array<std::string_view, 5> loader_uuid_words = {
+    "root=UUID=", "root=PARTUUID=", "--fs-uuid", "search.fs_uuid", "search.part_uuid"};
+
+/// Lines of a table whose device begins so.
+Texts lines_naming(FileTree& root, const char* file, std::string_view (*device)(std::string_view),
+                   Words names) {
+    Texts found;
+    const std::string text = root.read_text(file);
+    for (const Line& line : lines_of(text)) {
+        const bool is_named = std::any_of(
+            names.begin(), names.end(),
+            [&](std::string_view beginning) { return device(line.text).starts_with(beginning); });
+        if (is_named) found.push_back(at_line(file, line));
     }
-    return false;
+    return found;
 }
 
 Texts fstab_devices(const LintSubject&, FileTree& root) {
-    Texts found;
-    const std::string text = root.read_text("/etc/fstab");
-    for (const Line& line : lines_of(text)) {
-        if (is_unstable_device(first_word(line.text))) found.push_back(at_line("/etc/fstab", line));
-    }
-    return found;
+    return lines_naming(root, "/etc/fstab", first_word, device_names);
 }
-
+Texts fstab_uuids(const LintSubject&, FileTree& root) {
+    return lines_naming(root, "/etc/fstab", first_word, uuid_names);
+}
 Texts crypttab_devices(const LintSubject&, FileTree& root) {
-    Texts found;
-    const std::string text = root.read_text("/etc/crypttab");
-    for (const Line& line : lines_of(text)) {
-        if (is_unstable_device(second_word(line.text))) {
-            found.push_back(at_line("/etc/crypttab", line));
-        }
-    }
-    return found;
+    return lines_naming(root, "/etc/crypttab", second_word, device_names);
+}
+Texts crypttab_uuids(const LintSubject&, FileTree& root) {
+    return lines_naming(root, "/etc/crypttab", second_word, uuid_names);
 }
 
-/// The first line of a boot loader's file that finds a file system by UUID or device name.
-Texts uuid_in_loader_file(FileTree& tree, const std::string& shown, const std::string& path) {
+/// The first line of a boot loader's file that has one of these words.
+Texts words_in_loader_file(FileTree& tree, const std::string& shown, const std::string& path,
+                           Words words) {
     const std::string text = tree.read_text(path);
     for (const Line& line : lines_of(text)) {
-        for (const std::string_view word :
-             {"root=UUID=", "root=PARTUUID=", "root=/dev/sd", "root=/dev/vd", "--fs-uuid",
-              "search.fs_uuid", "search.part_uuid"}) {
+        for (const std::string_view word : words) {
             if (line.text.find(word) != std::string_view::npos) {
                 return {shown + ":" + std::to_string(line.number) + " finds its disk by " +
                         std::string(word)};
@@ -189,10 +200,10 @@ Texts uuid_in_loader_file(FileTree& tree, const std::string& shown, const std::s
     return {};
 }
 
-Texts loader_devices(const LintSubject& subject, FileTree& root) {
+Texts loader_words(const LintSubject& subject, FileTree& root, Words words) {
     Texts found;
-    const auto look = [&found](FileTree& tree, const std::string& mount, const std::string& path) {
-        append(found, uuid_in_loader_file(tree, mount + path, path));
+    const auto look = [&](FileTree& tree, const std::string& mount, const std::string& path) {
+        append(found, words_in_loader_file(tree, mount + path, path, words));
     };
     for (const char* path : {"/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/etc/default/grub",
                              "/etc/kernel/cmdline"}) {
@@ -211,6 +222,13 @@ Texts loader_devices(const LintSubject& subject, FileTree& root) {
         look(*efi, "/boot/efi", "/EFI/" + vendor.name + "/GRUB.CFG");
     }
     return found;
+}
+
+Texts loader_devices(const LintSubject& subject, FileTree& root) {
+    return loader_words(subject, root, loader_device_words);
+}
+Texts loader_uuids(const LintSubject& subject, FileTree& root) {
+    return loader_words(subject, root, loader_uuid_words);
 }
 
 Texts resume_device(const LintSubject&, FileTree& root) {
@@ -366,15 +384,22 @@ constexpr std::array checks = {
     Check{"dhcp-leases", Severity::warning, dhcp_leases,
           "clones ask for the address of the machine that the image was made on", seal},
     Check{"fstab", Severity::failure, fstab_devices,
-          "a clone has other UUIDs, so this is not found and the boot waits for it",
-          "use LABEL= "
-          "(cowtgt-seal does where there is a label)"},
+          "the disk of a machine has another name there, and the boot waits for this one",
+          "use LABEL= or UUID="},
+    Check{"fstab-uuid", Severity::warning, fstab_uuids, rewritten,
+          "LABEL= needs neither (cowtgt-seal writes it where there is a label)"},
     Check{"crypttab", Severity::failure, crypttab_devices,
-          "a clone has other UUIDs, so this is not found and the boot waits for it", "use LABEL="},
+          "the disk of a machine has another name there, and the boot waits for this one",
+          "use LABEL= or UUID="},
+    Check{"crypttab-uuid", Severity::warning, crypttab_uuids, rewritten, "LABEL= needs neither"},
     Check{"boot-loader", Severity::warning, loader_devices,
-          "in disk mode the boot loader of a clone does not find its root", seal},
+          "in disk mode the root of a machine may have another name", seal},
+    Check{"boot-loader-uuid", Severity::warning, loader_uuids, rewritten,
+          "a label needs neither (cowtgt-seal writes it)"},
     Check{"resume", Severity::warning, resume_device,
-          "the initramfs waits for a swap partition that a clone does not have", seal},
+          "no machine wakes up from a disk on the network, and an initramfs that does not find its "
+          "swap partition waits for it",
+          seal},
     Check{"root-label", Severity::warning, root_label_missing,
           "the command line must name the root by the UUID of each clone", "e2label DEVICE root"},
     Check{"efi-fallback", Severity::warning, efi_fallback,
