@@ -148,6 +148,10 @@ std::string render_instance(const json& instance) {
     result += field("mac", or_dash(text(instance, "mac")));
     result += field("initiator", initiator_text(instance));
     result += field("boot", stage_text(instance));
+    const json& boot = at(instance, "boot");
+    if (boot.is_object() && !text(boot, "refused").empty()) {
+        result += field("no boot", text(boot, "refused"));
+    }
     result += fields("setting", at(instance, "settings"));
     if (at(instance, "ephemeral") == true)
         result += field("ephemeral", "back to the template at each boot");

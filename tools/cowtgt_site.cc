@@ -46,6 +46,7 @@ void add_boot_commands(OfflineSite& site) {
     };
     site.boot_site =
         std::make_unique<boot::Site>(site.operations->config(), *site.store, std::move(options));
+    site.boot_site->secrets_changed(site.operations->secrets());
     control::Extensions extensions =
         boot::boot_extensions(*site.boot_site, *site.operations, *site.store);
     extensions.describe_instance = {};

@@ -31,15 +31,36 @@ std::string initiator_of(const Machine& machine, const CommandLineSite& site) {
     return config::initiator_name(site.prefix, machine.name);
 }
 
+/// The names under which a dialect knows user and secret, and those of the target.
+struct ChapWordNames {
+    std::string_view user, secret, mutual_user, mutual_secret;
+};
+constexpr ChapWordNames dracut_chap = {
+    "rd.iscsi.username=", "rd.iscsi.password=", "rd.iscsi.in.username=", "rd.iscsi.in.password="};
+constexpr ChapWordNames initramfs_tools_chap = {
+    "iscsi_username=", "iscsi_password=", "iscsi_in_username=", "iscsi_in_password="};
+
+void append_chap(Words& words, const Machine& machine, const ChapWordNames& names) {
+    if (!machine.chap || !machine.chap->secrets) return;
+    const config::ChapSecrets& secrets = *machine.chap->secrets;
+    words.push_back(std::string(names.user) + secrets.user);
+    words.push_back(std::string(names.secret) + secrets.secret);
+    if (secrets.mutual_user.empty()) return;
+    words.push_back(std::string(names.mutual_user) + secrets.mutual_user);
+    words.push_back(std::string(names.mutual_secret) + secrets.mutual_secret);
+}
+
 Words dracut_ibft(const Machine&, const CommandLineSite&) {
     return {"ip=ibft", "rd.iscsi.firmware=1", "rd.iscsi.ibft=1"};
 }
 
 /// dracut.cmdline(7): netroot=iscsi:SERVER:PROTOCOL:PORT:LUN:TARGET, the server as in RFC 4173.
 Words dracut_explicitly(const Machine& machine, const CommandLineSite& site) {
-    return {site.portal.ipv6 ? "ip=auto6" : "ip=dhcp", "rd.neednet=1",
-            "netroot=" + san_uri(site.prefix, machine, site.portal),
-            "rd.iscsi.initiator=" + initiator_of(machine, site)};
+    Words words = {site.portal.ipv6 ? "ip=auto6" : "ip=dhcp", "rd.neednet=1",
+                   "netroot=" + san_uri(site.prefix, machine, site.portal),
+                   "rd.iscsi.initiator=" + initiator_of(machine, site)};
+    append_chap(words, machine, dracut_chap);
+    return words;
 }
 
 Words initramfs_tools_ibft(const Machine&, const CommandLineSite&) {
@@ -61,12 +82,14 @@ std::string ipconfig_words(const Machine& machine, const CommandLineSite& site) 
 }
 
 Words initramfs_tools_explicitly(const Machine& machine, const CommandLineSite& site) {
-    return {ipconfig_words(machine, site),
-            "iscsi_initiator=" + initiator_of(machine, site),
-            "iscsi_target_name=" + target_of(machine, site),
-            "iscsi_target_ip=" + site.portal.address,
-            "iscsi_target_port=" + std::to_string(site.portal.port),
-            "iscsi_target_group=1"};
+    Words words = {ipconfig_words(machine, site),
+                   "iscsi_initiator=" + initiator_of(machine, site),
+                   "iscsi_target_name=" + target_of(machine, site),
+                   "iscsi_target_ip=" + site.portal.address,
+                   "iscsi_target_port=" + std::to_string(site.portal.port),
+                   "iscsi_target_group=1"};
+    append_chap(words, machine, initramfs_tools_chap);
+    return words;
 }
 
 Words no_words(const Machine&, const CommandLineSite&) {
@@ -116,6 +139,32 @@ Result<std::string> root_word(const Machine& machine) {
                   "label (e2label) and import it again, or add root= to its words");
 }
 
+/// What neither the kernel, a loader nor the shell of an initramfs takes for its own.
+bool is_plain_word(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        return letter || (c >= '0' && c <= '9') ||
+               std::string_view("-._~+/=").find(c) != std::string_view::npos;
+    });
+}
+
+/// The secrets as words of the command line.
+Result<void> check_chap_words(const Machine& machine) {
+    if (!machine.chap || !machine.chap->secrets) return {};
+    const config::ChapSecrets& secrets = *machine.chap->secrets;
+    for (const std::string& text :
+         {secrets.user, secrets.secret, secrets.mutual_user, secrets.mutual_secret}) {
+        if (is_plain_word(text)) continue;
+        return refuse(
+            machine,
+            "its CHAP users and secrets go on the kernel's command line where there is no "
+            "iBFT, and there they may have letters, digits and -._~+/= only; choose "
+            "others with: cowtgt set " +
+                machine.name + " chap=USER");
+    }
+    return {};
+}
+
 bool has_word(std::string_view words, std::string_view beginning) {
     return (" " + std::string(words)).find(" " + std::string(beginning)) != std::string::npos;
 }
@@ -126,6 +175,16 @@ void append(std::string& line, std::string_view word) {
 }
 
 }  // namespace
+
+Result<void> check_chap(const Machine& machine) {
+    if (!machine.chap || machine.chap->secrets) return {};
+    return refuse(
+        machine,
+        "its initiator must authenticate with CHAP, and boot scripts tell no secrets "
+        "over HTTP unless cowtgt.toml has chap_over_http = true (everybody on the network "
+        "can read them then), or run: cowtgt set " +
+            machine.name + " chap=none");
+}
 
 Result<void> check_extra_words(std::string_view words) {
     const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f; };
@@ -155,6 +214,10 @@ std::string san_uri(std::string_view prefix, const Machine& machine,
 Result<std::string> command_line(const Machine& machine, const CommandLineSite& site) {
     if (const auto fine = check_extra_words(machine.extra_words + machine.root_label); !fine) {
         return refuse(machine, fine.error().message);
+    }
+    if (const auto fine = check_chap(machine); !fine) return fine.error();
+    if (site.source == DiskSource::explicitly) {
+        if (const auto fine = check_chap_words(machine); !fine) return fine.error();
     }
     std::string line;
     if (!has_word(machine.extra_words, "root=")) {

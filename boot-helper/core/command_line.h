@@ -28,10 +28,14 @@ struct CommandLineSite {
     bool ipv6_only = false;
 };
 
-/// The kernel's command line of a machine, in its template's dialect. refused when there is none
-/// that works (no root label, an iBFT dialect over IPv6) or it is too long: the message says what
-/// to change.
+/// The kernel's command line of a machine, in its template's dialect; with the CHAP secrets if the
+/// disk is named explicitly. refused when there is none that works (no root label, an iBFT dialect
+/// over IPv6, a secret that is no word) or it is too long: the message says what to change.
 Result<std::string> command_line(const Machine& machine, const CommandLineSite& site);
+
+/// refused when the machine has to authenticate and its secrets may not go over HTTP: nothing that
+/// is served would boot it. The sentence says what to do.
+Result<void> check_chap(const Machine& machine);
 
 /// Words that a machine's settings may add: printable ASCII in one line, and nothing that iPXE
 /// would take for its own (`${`, a word `||`, `&&` or beginning with `#`).

@@ -12,6 +12,7 @@
 #include "cow-store/base/result.h"
 #include "target/config/endpoint.h"
 #include "target/config/machine.h"
+#include "target/config/secrets_file.h"
 
 /// Everything that the documents of the boot-helper are made of, as one value. The daemon makes a
 /// new one when something changes and hands it out as shared_ptr<const Fleet>; nobody changes one
@@ -52,6 +53,14 @@ struct Seed {
     std::string network_config;  ///< empty: there is none, cloud-init falls back to DHCP
 };
 
+/// As whom the initiator of a disk authenticates.
+struct Chap {
+    std::string user;
+    /// Only when the configuration lets secrets go over HTTP: a document cannot tell what is not
+    /// here.
+    std::optional<config::ChapSecrets> secrets;
+};
+
 /// One instance as the boot-helper sees it.
 struct Machine {
     std::string name;
@@ -68,6 +77,7 @@ struct Machine {
     std::string extra_words;            ///< appended to the command line
     std::vector<std::string> consoles;  ///< "ttyS0,115200"
     std::string efi_program;            ///< "\EFI\debian\grubx64.efi" where BOOTX64.EFI is missing
+    std::optional<Chap> chap;           ///< absent: nobody has to authenticate
     std::optional<Seed> seed;
     std::vector<std::string> session_addresses;  ///< of initiators that are logged in, no ports
     StageReport stage;

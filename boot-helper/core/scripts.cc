@@ -70,9 +70,35 @@ std::string refusal_script(const Machine& machine, const std::string& why) {
            retry_lines(machine, "no boot");
 }
 
+/// A setting by its bytes in hex: nothing in the value is taken for the script's own.
+std::string hex_setting(std::string_view name, std::string_view value) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string line = "set " + std::string(name) + ":hex ";
+    for (std::size_t i = 0; i < value.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(value[i]);
+        if (i > 0) line += ':';
+        line += digits[byte >> 4];
+        line += digits[byte & 15];
+    }
+    return line + "\n";
+}
+
+/// iPXE authenticates with these, and its iBFT hands them on.
+std::string chap_lines(const Machine& machine) {
+    if (!machine.chap || !machine.chap->secrets) return {};
+    const config::ChapSecrets& secrets = *machine.chap->secrets;
+    std::string lines =
+        hex_setting("username", secrets.user) + hex_setting("password", secrets.secret);
+    if (!secrets.mutual_user.empty()) {
+        lines += hex_setting("reverse-username", secrets.mutual_user) +
+                 hex_setting("reverse-password", secrets.mutual_secret);
+    }
+    return lines;
+}
+
 std::string identity_lines(const Fleet& fleet, const Machine& machine) {
     return "set hostname " + machine.name + "\nset initiator-iqn " +
-           config::initiator_name(fleet.prefix, machine.name) + "\n";
+           config::initiator_name(fleet.prefix, machine.name) + "\n" + chap_lines(machine);
 }
 
 std::string disk_script(const Fleet& fleet, const Machine& machine, const Firmware& firmware,
@@ -171,6 +197,9 @@ std::string machine_script(const Fleet& fleet, const Machine& machine, const Rea
                            const Firmware& firmware) {
     const Result<config::Endpoint> portal = choose_portal(fleet, reached, machine.network);
     if (!portal) return refusal_script(machine, portal.error().message);
+    if (const auto fine = check_chap(machine); !fine) {
+        return refusal_script(machine, fine.error().message);
+    }
     if (machine.mode == BootMode::disk) return disk_script(fleet, machine, firmware, *portal);
     const Result<std::string> script = kernel_script(fleet, machine, reached, *portal);
     return script ? *script : refusal_script(machine, script.error().message);

@@ -26,26 +26,28 @@ std::string script_url(const Fleet& fleet) {
     return http_url(fleet, "/boot.ipxe");
 }
 
-/// For options that only IPv4 clients see.
-bool serves_ipv4(const Fleet& fleet) {
-    return !fleet.http.ipv6;
-}
-
+/// DHCP over IPv4 may name an address of IPv6: iPXE reaches that as well. Firmware that loads by
+/// HTTP does not.
 std::string dnsmasq_ipv4(const Fleet& fleet) {
-    if (!serves_ipv4(fleet)) return {};
-    return "# Firmware loads iPXE, iPXE loads its script. TFTP (enable-tftp, "
-           "tftp-root=/usr/lib/ipxe)\n"
-           "# is for PXE only; UEFI HTTP boot needs none.\n"
-           "dhcp-match=set:ipxe,175\n"
-           "dhcp-match=set:bios,option:client-arch,0\n"
-           "dhcp-match=set:efi,option:client-arch,7\n"
-           "dhcp-match=set:efi,option:client-arch,9\n"
-           "dhcp-match=set:efihttp,option:client-arch,16\n"
-           "dhcp-boot=tag:!ipxe,tag:bios," +
-           std::string(bios_program) + "\ndhcp-boot=tag:!ipxe,tag:efi," + std::string(efi_program) +
-           "\ndhcp-option-force=tag:efihttp,60,HTTPClient\n"
-           "dhcp-boot=tag:!ipxe,tag:efihttp," +
-           efi_url(fleet) + "\ndhcp-boot=tag:ipxe," + script_url(fleet) + "\n";
+    std::string text =
+        "# Firmware loads iPXE, iPXE loads its script. TFTP (enable-tftp, "
+        "tftp-root=/usr/lib/ipxe)\n"
+        "# is for PXE only; UEFI HTTP boot needs none.\n"
+        "dhcp-match=set:ipxe,175\n"
+        "dhcp-match=set:bios,option:client-arch,0\n"
+        "dhcp-match=set:efi,option:client-arch,7\n"
+        "dhcp-match=set:efi,option:client-arch,9\n"
+        "dhcp-boot=tag:!ipxe,tag:bios," +
+        std::string(bios_program) + "\ndhcp-boot=tag:!ipxe,tag:efi," + std::string(efi_program) +
+        "\n";
+    if (!fleet.http.ipv6) {
+        text +=
+            "dhcp-match=set:efihttp,option:client-arch,16\n"
+            "dhcp-option-force=tag:efihttp,60,HTTPClient\n"
+            "dhcp-boot=tag:!ipxe,tag:efihttp," +
+            efi_url(fleet) + "\n";
+    }
+    return text + "dhcp-boot=tag:ipxe," + script_url(fleet) + "\n";
 }
 
 std::string dnsmasq_ipv6(const Fleet& fleet) {
@@ -54,7 +56,11 @@ std::string dnsmasq_ipv6(const Fleet& fleet) {
         "enable-ra\n"
         "dhcp-range=::,constructor:*,ra-stateless,ra-names\n";
     if (fleet.http.ipv6) {
-        text += "dhcp-option=option6:bootfile-url," + efi_url(fleet) + "\n";
+        text +=
+            "dhcp-userclass=set:ipxe6,iPXE\n"
+            "dhcp-option=tag:!ipxe6,option6:bootfile-url," +
+            efi_url(fleet) + "\ndhcp-option=tag:ipxe6,option6:bootfile-url," + script_url(fleet) +
+            "\n";
     }
     return text;
 }
@@ -160,20 +166,69 @@ Result<config::Endpoint> portal_of(const Fleet& fleet, const Machine& machine) {
     return choose_portal(fleet, {fleet.http, ""}, machine.network);
 }
 
+std::string secret_file(const Machine& machine) {
+    return machine.name + ".secret";
+}
+
+/// In quotes for a shell; a comma ends an option of QEMU unless it is doubled.
+std::string qemu_chap(const Machine& machine) {
+    if (!machine.chap) return {};
+    std::string user;
+    for (const char c : machine.chap->user) {
+        if (c == ',') {
+            user += ",,";
+        } else if (c == '\'') {
+            user += "'\\''";
+        } else {
+            user += c;
+        }
+    }
+    return ",file.user='" + user + "',file.password-secret=chap";
+}
+
 /// The disk by QEMU's own initiator: no firmware and no initramfs take part.
 Result<std::string> export_qemu(const Fleet& fleet, const Machine* machine) {
     const Result<config::Endpoint> portal = portal_of(fleet, *machine);
     if (!portal) return portal.error();
-    std::string text = "qemu-system-x86_64 -name " + machine->name;
+    std::string text;
+    if (machine->chap) {
+        text = "# " + secret_file(*machine) + ": the CHAP secret of " + machine->chap->user +
+               ", without an end of line\n";
+    }
+    text += "qemu-system-x86_64 -name " + machine->name;
     if (!machine->uuid.empty()) text += " -uuid " + machine->uuid;
+    if (machine->chap) text += " \\\n    -object secret,id=chap,file=" + secret_file(*machine);
     text +=
         " -m 2G \\\n    -drive if=virtio,format=raw,file.driver=iscsi,file.transport=tcp,"
         "file.portal=" +
         authority_of(*portal) + ",file.target=" + config::target_name(fleet.prefix, machine->name) +
         ",file.lun=0,file.initiator-name=" + config::initiator_name(fleet.prefix, machine->name) +
-        " \\\n    -netdev user,id=net0 -device virtio-net-pci,netdev=net0";
+        qemu_chap(*machine) + " \\\n    -netdev user,id=net0 -device virtio-net-pci,netdev=net0";
     if (machine->mac) text += ",mac=" + to_string(*machine->mac);
     return text + "\n";
+}
+
+std::string xml_text(std::string_view text) {
+    std::string escaped;
+    for (const char c : text) {
+        if (c == '&') {
+            escaped += "&amp;";
+        } else if (c == '<') {
+            escaped += "&lt;";
+        } else if (c == '\'') {
+            escaped += "&apos;";
+        } else {
+            escaped += c;
+        }
+    }
+    return escaped;
+}
+
+/// The secret itself is given to libvirt by virsh secret-define and secret-set-value.
+std::string libvirt_chap(const Machine& machine) {
+    if (!machine.chap) return {};
+    return "        <auth username='" + xml_text(machine.chap->user) +
+           "'><secret type='iscsi' usage='" + machine.name + "'/></auth>\n";
 }
 
 Result<std::string> export_libvirt(const Fleet& fleet, const Machine* machine) {
@@ -195,8 +250,8 @@ Result<std::string> export_libvirt(const Fleet& fleet, const Machine* machine) {
         portal->address + "' port='" + std::to_string(portal->port) +
         "'/>\n"
         "        <initiator><iqn name='" +
-        config::initiator_name(fleet.prefix, machine->name) +
-        "'/></initiator>\n"
+        config::initiator_name(fleet.prefix, machine->name) + "'/></initiator>\n" +
+        libvirt_chap(*machine) +
         "      </source>\n"
         "      <target dev='vda' bus='virtio'/>\n"
         "    </disk>\n"

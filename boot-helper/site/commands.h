@@ -11,8 +11,8 @@ namespace cowtgt::boot {
 ///   "unknown"       [{mac, uuid, arch, address, first_seen, last_seen, count}]
 ///   "export text"   kind, name, address -> {kind, text}
 ///   "template set"  template, settings {NAME: VALUE} -> the template
-/// and to what is said of an instance `boot` {stage, since (null), stuck, text}, of a template
-/// `boot` (boot_record.h; null: not looked at yet), of the site `problems` [sentence].
+/// and to what is said of an instance `boot` {stage, since (null), stuck, text, refused (null)}, of
+/// a template `boot` (boot_record.h; null: not looked at yet), of the site `problems` [sentence].
 /// Ownership: `site` and `store` outlive what is returned.
 control::Extensions boot_extensions(Site& site, const control::Operations& operations,
                                     const store::Store& store);

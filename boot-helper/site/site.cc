@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "boot-helper/core/command_line.h"
 #include "target/config/text_file.h"
 
 namespace cowtgt::boot {
@@ -166,6 +167,7 @@ Machine Site::describe(const std::string& name, const Known& known) {
     }
     machine.template_ref = ref_text(*info);
     machine.uuid = to_string(info->uuid);
+    if (const auto chap = chap_.find(name); chap != chap_.end()) machine.chap = chap->second;
     machine.seed = read_seed(config_.file.parent_path() / seeds_folder, name, info->template_name);
     take_record(*info, machine);
     return machine;
@@ -248,19 +250,35 @@ void Site::tick() {
     }
 }
 
-json Site::describe_stage(std::string_view machine) const {
+std::string Site::refusal_of(std::string_view name) {
+    if (chap_.find(name) == chap_.end()) return {};
+    const auto fleet = this->fleet();
+    const Machine* machine = fleet->find_name(name);
+    if (machine == nullptr || !machine->mac) return {};
+    const Result<void> fine = check_chap(*machine);
+    return fine ? std::string() : fine.error().message;
+}
+
+json Site::describe_stage(std::string_view machine) {
     const std::int64_t now_ms = options_.now_ms();
     const StageReport report = stages_.report(machine, now_ms);
+    const std::string refused = refusal_of(machine);
     return {{"stage", to_string(report.stage)},
             {"since", report.since_ms == 0 ? json() : json(rfc3339(report.since_ms))},
             {"stuck", report.stuck},
-            {"text", boot::describe(report, now_ms)}};
+            {"text", boot::describe(report, now_ms)},
+            {"refused", refused.empty() ? json() : json(refused)}};
 }
 
 void Site::boot_event(const BootEvent& event) {
     if (!event.machine.empty()) {
         if (event.sighting == Sighting::script_asked && options_.script_asked) {
             options_.script_asked(event.machine);
+        }
+        if (event.sighting == Sighting::script_asked) {
+            if (std::string why = refusal_of(event.machine); !why.empty()) {
+                report_problem(std::move(why));
+            }
         }
         see(event.machine, event.sighting);
         return;
@@ -314,12 +332,26 @@ void Site::instance_gone(const std::string& instance) {
     changed_.insert(instance);
 }
 
+void Site::secrets_changed(const config::Secrets& secrets) {
+    for (const auto& [name, chap] : std::exchange(chap_, {}))
+        changed_.insert(name);
+    for (const auto& [name, entry] : secrets) {
+        if (name == config::discovery_entry) continue;
+        chap_[name] = {entry.user, config_.chap_over_http ? std::optional(entry) : std::nullopt};
+        changed_.insert(name);
+    }
+}
+
 void Site::session_began(const std::string& instance, const node::SessionFacts& session) {
     const auto known = known_.find(instance);
     if (known == known_.end()) return;
     known->second.sessions.push_back(session);
     changed_.insert(instance);
-    see(instance, iscsi::is_ipxe(session.isid) ? Sighting::firmware_login : Sighting::linux_login);
+    if (iscsi::is_ipxe(session.isid)) {
+        see(instance, Sighting::firmware_login);
+    } else {
+        see(instance, session.goes_on ? Sighting::linux_goes_on : Sighting::linux_login);
+    }
 }
 
 void Site::session_ended(const std::string& instance, const node::SessionFacts& session) {

@@ -45,8 +45,9 @@ public:
 
     /// As it is now. Whoever gets it may keep it: it does not change any more.
     std::shared_ptr<const Fleet> fleet();
-    /// {"stage": "initrd", "since": "...", "stuck": false, "text": "initrd for 8 s"}
-    nlohmann::json describe_stage(std::string_view machine) const;
+    /// {"stage": "initrd", "since": "...", "stuck": false, "text": "initrd for 8 s",
+    ///  "refused": null, or the sentence that its boot script shows instead}
+    nlohmann::json describe_stage(std::string_view machine);
 
     /// Every few seconds: machines that became stuck go to the log and to the problems, and a part
     /// of what changed is read.
@@ -62,6 +63,7 @@ public:
     void instance_served(const std::string& instance, const config::Machine& machine) override;
     void space_seen(const fleet::SpaceSeen& space) override;
     void instance_gone(const std::string& instance) override;
+    void secrets_changed(const config::Secrets& secrets) override;
     void session_began(const std::string& instance, const node::SessionFacts& session) override;
     void session_ended(const std::string& instance, const node::SessionFacts& session) override;
     void name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
@@ -78,12 +80,15 @@ private:
     const std::optional<BootRecord>& record_of(const store::InstanceInfo& info);
     void see(const std::string& name, Sighting sighting);
     void set_stage(const std::string& name);
+    /// Why the machine gets no boot script, though it has a MAC; empty: nothing is known.
+    std::string refusal_of(std::string_view name);
 
     const config::Config& config_;
     const store::Store& store_;
     Options options_;
     std::shared_ptr<Fleet> fleet_;
     std::map<std::string, Known, std::less<>> known_;
+    std::map<std::string, Chap, std::less<>> chap_;                          ///< by instance
     std::set<std::string, std::less<>> changed_;                             ///< to be read again
     std::map<std::string, std::optional<BootRecord>, std::less<>> records_;  ///< by template ref
     std::vector<store::TemplateRef> uncaptured_;

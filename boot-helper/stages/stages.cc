@@ -36,8 +36,8 @@ const StageRow& row_of(Stage stage) {
     return row;
 }
 
-/// Which stages a sighting leads to a stage from. Every other pair changes nothing: a second login
-/// of Linux (iscsid takes over from the initramfs), a kernel fetched by a browser.
+/// Which stages a sighting leads to a stage from. Every other pair changes nothing: a second path
+/// of Linux, a kernel fetched by a browser.
 struct StageChange {
     Sighting sighting;
     std::uint8_t from;  ///< bits of Stage
@@ -69,7 +69,7 @@ constexpr std::array stage_changes = {
                 Stage::firmware_login, true},
     StageChange{Sighting::linux_login, static_cast<std::uint8_t>(in_firmware | bit(Stage::off)),
                 Stage::linux_login, false},
-    StageChange{Sighting::guest_ready,
+    StageChange{Sighting::linux_goes_on,
                 static_cast<std::uint8_t>(in_firmware | bit(Stage::off) | bit(Stage::linux_login)),
                 Stage::ready, false},
     // Between the firmware's session and that of Linux there is none: only a booted machine that

@@ -22,7 +22,7 @@ enum class Stage : std::uint8_t {
     initrd,          ///< fetches the initrd
     firmware_login,  ///< iPXE is logged in
     linux_login,     ///< an operating system is logged in
-    ready,           ///< the guest said so
+    ready,           ///< its own initiator has taken over from the initramfs: the system runs
 };
 std::string_view to_string(Stage stage);
 
@@ -34,7 +34,7 @@ enum class Sighting : std::uint8_t {
     initrd_asked,
     firmware_login,
     linux_login,
-    guest_ready,
+    linux_goes_on,  ///< a login whose commands go on counting: iscsid
     last_session_ended,
 };
 

@@ -170,6 +170,13 @@ Result<void> read_verify(const Reading& reading) {
     return {};
 }
 
+Result<void> read_chap_over_http(const Reading& reading) {
+    const auto* value = std::get_if<bool>(&reading.entry.value);
+    if (value == nullptr) return reading.wrong("is true or false");
+    reading.config.chap_over_http = *value;
+    return {};
+}
+
 Result<void> read_log(const Reading& reading) {
     const auto* value = std::get_if<TomlString>(&reading.entry.value);
     const auto* found =
@@ -199,6 +206,7 @@ constexpr std::array settings = {
     SettingRow{"busy_poll_us", read_busy_poll},
     SettingRow{"verify", read_verify},
     SettingRow{"low_water", read_low_water},
+    SettingRow{"chap_over_http", read_chap_over_http},
 };
 
 std::string list_text(const std::vector<Endpoint>& endpoints) {
@@ -292,6 +300,12 @@ std::string config_text(const Config& config) {
     text += "# Boot scripts, kernels and metrics over HTTP, read-only; without a line no HTTP.\n";
     text += config.http.empty() ? "# http = [" + toml_string(default_http) + "]\n\n"
                                 : "http = " + list_text(config.http) + "\n\n";
+    text +=
+        "# Whether boot scripts tell CHAP secrets, which everybody on the network can read then;\n"
+        "# without them machines that must authenticate do not boot by these scripts.\n";
+    text +=
+        std::string(config.chap_over_http ? "chap_over_http = true" : "# chap_over_http = false") +
+        "\n\n";
     text += "# The socket over which cowtgt talks to cowtgtd.\n";
     text += "socket = " + toml_string(config.control_socket.string()) + "\n\n";
     text += "# Threads that serve; 0 is one per core.\n";

@@ -40,6 +40,9 @@ struct Config {
     std::uint32_t connections_max = 4096;  ///< per thread
     std::uint32_t login_seconds_max = 15;  ///< from a connection to the end of its login
     std::uint32_t busy_poll_us = 0;        ///< a thread stays awake so long after its last work
+    /// Whether CHAP secrets may be told over HTTP: whoever asks for a machine's boot script by its
+    /// MAC then has them.
+    bool chap_over_http = false;
     /// Whether templates and sealed layers are compared with their hashes at each read.
     store::VerifyReads verify_reads = store::VerifyReads::when_in_doubt;
     /// Free space below which the store is low, of its file system; a quota has the same. 0: never.

@@ -91,6 +91,7 @@ public:
     /// Reads secrets.toml and tells those who serve: before anything is served, since a target
     /// without its secret would be open to all. On an error the old secrets stay in force.
     Result<void> read_secrets();
+    const config::Secrets& secrets() const { return secrets_.secrets(); }
 
     /// Takes in a machines.toml and a secrets.toml that were edited by hand (SIGHUP) and applies
     /// changed lines to the instances that exist. On an error the old state stays in force. Returns

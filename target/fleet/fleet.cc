@@ -421,18 +421,6 @@ void Fleet::target_unused(net::RingWorker& ring, const std::string& instance) {
     });
 }
 
-void Fleet::session_began(const std::string& instance, const node::SessionFacts& session) {
-    executor_([this, instance, session] {
-        if (observer_ != nullptr) observer_->session_began(instance, session);
-    });
-}
-
-void Fleet::session_ended(const std::string& instance, const node::SessionFacts& session) {
-    executor_([this, instance, session] {
-        if (observer_ != nullptr) observer_->session_ended(instance, session);
-    });
-}
-
 void Fleet::name_is_shared(const std::string& instance, const node::SessionFacts& kept_out,
                            const std::string& holder) {
     executor_([this, instance, kept_out, holder] {

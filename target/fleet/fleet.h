@@ -112,6 +112,10 @@ private:
     void publish(const std::string& instance, const Entry& entry);
     void publish_removal(const std::string& instance);
     void publish_all();
+    using SessionChange = void (node::Catalogue::*)(const std::string&, const IpAddress&);
+    /// Discovery, on whichever ring, names what its address has a session to.
+    void publish_session(const std::string& instance, const IpAddress& address,
+                         SessionChange change);
     std::optional<iscsi::LoginDecision::Chap> chap_of(std::string_view name) const;
     /// Runs on the control thread and waits for the result; not for the control thread itself.
     template <typename Function>

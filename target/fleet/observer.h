@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "target/config/machine.h"
+#include "target/config/secrets_file.h"
 #include "target/node/target.h"
 
 namespace cowtgt::fleet {
@@ -34,6 +35,8 @@ public:
     /// Every few seconds.
     virtual void space_seen(const SpaceSeen& space) = 0;
     virtual void instance_gone(const std::string& instance) = 0;
+    /// Who has to authenticate, from now on; those that are not there need not.
+    virtual void secrets_changed(const config::Secrets& secrets) = 0;
     virtual void session_began(const std::string& instance, const node::SessionFacts& session) = 0;
     virtual void session_ended(const std::string& instance, const node::SessionFacts& session) = 0;
     /// A machine was kept out: another one, at the address `holder`, has its initiator name.

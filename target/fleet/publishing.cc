@@ -8,7 +8,7 @@
 #include "target/fleet/fleet.h"
 #include "target/net/chap_digest.h"
 
-/// What the rings know of the instances before a login opens one.
+/// What the rings know of the instances before a login opens one, and of each other's sessions.
 namespace cowtgt::fleet {
 
 std::optional<iscsi::LoginDecision::Chap> Fleet::chap_of(std::string_view name) const {
@@ -61,9 +61,33 @@ void Fleet::publish_all() {
     }
 }
 
+void Fleet::publish_session(const std::string& instance, const IpAddress& address,
+                            SessionChange change) {
+    for (const auto& ring : rings_) {
+        ring->post([worker = ring.get(), instance, address, change] {
+            (worker->catalogue().*change)(instance, address);
+        });
+    }
+}
+
+void Fleet::session_began(const std::string& instance, const node::SessionFacts& session) {
+    executor_([this, instance, session] {
+        publish_session(instance, session.address, &node::Catalogue::session_began);
+        if (observer_ != nullptr) observer_->session_began(instance, session);
+    });
+}
+
+void Fleet::session_ended(const std::string& instance, const node::SessionFacts& session) {
+    executor_([this, instance, session] {
+        publish_session(instance, session.address, &node::Catalogue::session_ended);
+        if (observer_ != nullptr) observer_->session_ended(instance, session);
+    });
+}
+
 void Fleet::set_secrets(const config::Secrets& secrets) {
     secrets_ = secrets;
     publish_all();
+    if (observer_ != nullptr) observer_->secrets_changed(secrets_);
 }
 
 }  // namespace cowtgt::fleet

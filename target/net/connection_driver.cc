@@ -366,7 +366,7 @@ void ConnectionDriver::finish_attach() {
     target_ = target;
     session_since_ = seconds_since_1970();
     tsih_ =
-        target->attach(connection_, {peer_, session_since_},
+        target->attach(connection_, {peer_, session_since_, peer_ip_},
                        {[](void* owner) { static_cast<ConnectionDriver*>(owner)->wake(); }, this});
     connection_.finish_login(iscsi::LoginStatus::success, tsih_);
     wake();
@@ -387,7 +387,16 @@ void ConnectionDriver::session_started(iscsi::Connection&) {
 
 node::SessionFacts ConnectionDriver::facts() const {
     const iscsi::LoginRequestInfo& info = connection_.login_info();
-    return {info.initiator_name, info.initiator_alias, info.isid, tsih_, peer_, session_since_, 0};
+    node::SessionFacts facts;
+    facts.initiator_name = info.initiator_name;
+    facts.initiator_alias = info.initiator_alias;
+    facts.isid = info.isid;
+    facts.tsih = tsih_;
+    facts.peer = peer_;
+    facts.since = session_since_;
+    facts.address = peer_ip_;
+    facts.goes_on = info.cmd_sn != 0;
+    return facts;
 }
 
 // ---- full feature phase
@@ -418,8 +427,7 @@ std::vector<iscsi::TargetRecord> ConnectionDriver::targets_wanted(iscsi::Connect
     const node::Initiator initiator{connection_.login_info().initiator_name, peer_ip_};
     if (!name.empty()) {
         const node::Catalogue::Found found = catalogue.find(name);
-        if (found.entry != nullptr &&
-            node::Catalogue::refusal(found, initiator) == node::Refusal::none) {
+        if (found.entry != nullptr && catalogue.shows(found, initiator)) {
             records.push_back({std::string(name), addresses});
         }
         return records;

@@ -68,12 +68,26 @@ Refusal Catalogue::refusal(const Found& found, const Initiator& initiator) {
     return found.by_alias && name.starts_with(ipxe_name_prefix) ? Refusal::none : Refusal::name;
 }
 
+bool Catalogue::shows(const Found& found, const Initiator& initiator) const {
+    const Refusal why = refusal(found, initiator);
+    return why == Refusal::none ||
+           (why == Refusal::name && sessions_.contains({initiator.address, found.entry->instance}));
+}
+
+void Catalogue::session_began(const std::string& instance, const IpAddress& address) {
+    ++sessions_[{address, instance}];
+}
+
+void Catalogue::session_ended(const std::string& instance, const IpAddress& address) {
+    const auto found = sessions_.find({address, instance});
+    if (found == sessions_.end()) return;
+    if (--found->second == 0) sessions_.erase(found);
+}
+
 std::vector<const CatalogueEntry*> Catalogue::visible_to(const Initiator& initiator) const {
     std::vector<const CatalogueEntry*> visible;
     for (const auto& [instance, entry] : entries_) {
-        if (refusal({entry.get(), false}, initiator) == Refusal::none) {
-            visible.push_back(entry.get());
-        }
+        if (shows({entry.get(), false}, initiator)) visible.push_back(entry.get());
     }
     return visible;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -68,8 +69,16 @@ public:
     /// MAC has no name of ours yet, so through the alias iPXE's own names are admitted too.
     /// Requires: found.entry.
     static Refusal refusal(const Found& found, const Initiator& initiator);
+    /// Whether SendTargets may name this target: to who may log in, and whatever its name to the
+    /// address that has a session, since a booted system often discovers by another name than the
+    /// one that its firmware or initramfs logged in with. The ranges of addresses hold always.
+    /// Requires: found.entry.
+    bool shows(const Found& found, const Initiator& initiator) const;
     /// What SendTargets may tell this initiator.
     std::vector<const CatalogueEntry*> visible_to(const Initiator& initiator) const;
+    /// A normal session of this instance, on whichever ring, has begun or is no more.
+    void session_began(const std::string& instance, const IpAddress& address);
+    void session_ended(const std::string& instance, const IpAddress& address);
     const std::optional<iscsi::LoginDecision::Chap>& discovery_chap() const {
         return discovery_chap_;
     }
@@ -78,6 +87,8 @@ private:
     std::map<std::string, SharedEntry, std::less<>> entries_;  ///< by instance
     std::optional<iscsi::LoginDecision::Chap> discovery_chap_;
     std::unordered_map<std::string, Found> by_name_;
+    /// How many there are of one instance from one address.
+    std::map<std::pair<IpAddress, std::string>, std::size_t> sessions_;
 };
 
 }  // namespace cowtgt::node

@@ -138,7 +138,8 @@ std::vector<SessionFacts> Target::sessions() const {
         if (session->connection == nullptr) continue;
         facts.push_back({session->info.initiator_name, session->info.initiator_alias,
                          session->info.isid, session->tsih, session->origin.peer,
-                         session->origin.since, session->commands});
+                         session->origin.since, session->commands, session->origin.address,
+                         session->info.cmd_sn != 0});
     }
     return facts;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cow-store/block/block_device.h"
+#include "target/address_range.h"
 #include "target/iscsi/connection.h"
 #include "target/node/buffer_pool.h"
 #include "target/scsi/logical_unit.h"
@@ -25,6 +26,8 @@ struct SessionFacts {
     std::string peer;        ///< address:port
     std::int64_t since = 0;  ///< seconds since 1970
     std::uint64_t commands = 0;
+    IpAddress address{};   ///< of the peer
+    bool goes_on = false;  ///< its commands go on counting: no boot, another session's successor
 };
 
 /// A target with its LUN 0: sessions, their tasks, and the way of each command through the
@@ -70,6 +73,7 @@ public:
     struct Origin {
         std::string peer;
         std::int64_t since = 0;
+        IpAddress address{};
     };
     /// A new session: returns its TSIH (the one it logged in with, if it had one).
     std::uint16_t attach(iscsi::Connection& connection, Origin origin, Waker waker);

@@ -123,6 +123,52 @@ TEST(Documents, WhatCannotBootSaysWhy) {
     expect_golden("refusals", sections.text());
 }
 
+constexpr std::array machine_documents = {"/v1/boot?mac=52-54-00-12-34-01&platform=efi",
+                                          "/v1/cmdline/web1", "/v1/grub?mac=52-54-00-12-34-01",
+                                          "/v1/boot/52-54-00-12-34-01.json"};
+
+TEST(Documents, ChapSecretsThatTheConfigurationLetsGo) {
+    Fleet fleet = sample_fleet();
+    Machine& machine = fleet.machines[0];
+    Sections sections;
+    for (const Dialect dialect : {Dialect::initramfs_tools, Dialect::dracut}) {
+        machine.dialect = dialect;
+        machine.chap = Chap{"web1", config::ChapSecrets{"web1", "a-secret-of-web1", "", ""}};
+        for (const char* target : machine_documents) {
+            sections.add(std::string(to_string(dialect)) + " " + target, document(target, fleet));
+        }
+        machine.chap->secrets = {"web1", "a-secret-of-web1", "cowtgt", "a-secret-of-ours"};
+        sections.add(std::string(to_string(dialect)) + " mutual",
+                     document(machine_documents[0], fleet));
+        sections.add(std::string(to_string(dialect)) + " mutual, explicitly",
+                     document("/v1/cmdline/web1", fleet));
+    }
+    machine.mode = BootMode::disk;
+    sections.add("disk", document(machine_documents[0], fleet));
+    expect_golden("chap", sections.text());
+}
+
+TEST(Documents, ChapSecretsAreNothingToAScript) {
+    Fleet fleet = sample_fleet();
+    fleet.machines[0].chap = Chap{"w", config::ChapSecrets{"w", "a${b} || c\"#", "", ""}};
+    const std::string script = document(machine_documents[0], fleet).body;
+    EXPECT_NE(script.find("set password:hex 61:24:7b:62:7d:20:7c:7c:20:63:22:23\n"),
+              std::string::npos)
+        << script;
+    const Document line = document("/v1/cmdline/web1", fleet);
+    EXPECT_EQ(line.status, 409);
+    EXPECT_NE(line.body.find("letters, digits"), std::string::npos) << line.body;
+}
+
+TEST(Documents, WithoutThatWordNoDocumentHasASecret) {
+    Fleet fleet = sample_fleet();
+    fleet.machines[0].chap = Chap{"web1", {}};
+    Sections sections;
+    for (const char* target : machine_documents)
+        sections.add(target, document(target, fleet));
+    expect_golden("chap-refused", sections.text());
+}
+
 TEST(Documents, UnknownMachineIsToldWhatToType) {
     const Fleet fleet = sample_fleet();
     Sections sections;

@@ -33,6 +33,13 @@ INSTANTIATE_TEST_SUITE_P(All, EachExport,
                          testing::Values("dnsmasq", "kea", "isc", "hosts", "ethers", "qemu",
                                          "libvirt"));
 
+TEST(Export, HypervisorsAreToldWhoAuthenticates) {
+    Fleet fleet = two_machines();
+    fleet.machines[0].chap = Chap{"it's <web1>, 1", {}};
+    expect_golden("export-chap", *export_text(fleet, ExportKind::qemu, "web1") +
+                                     *export_text(fleet, ExportKind::libvirt, "web1"));
+}
+
 TEST(Export, Ipv6Only) {
     Fleet fleet = two_machines();
     fleet.http = {"fd00::1", 8080, true};

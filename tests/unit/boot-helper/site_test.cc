@@ -101,8 +101,42 @@ TEST_F(SiteTest, StagesOfABoot) {
               (std::vector<std::string>{"10.0.0.21", "fd00::21"}));
     site_->session_ended("web01", session("10.0.0.21:1024", true));
     EXPECT_EQ(stage(), "linux for 0 s");
+    node::SessionFacts taken_over = session("[fd00::21]:1026", false);
+    taken_over.goes_on = true;
+    site_->session_began("web01", taken_over);
+    EXPECT_EQ(stage(), "ready for 0 s");
     site_->session_ended("web01", session("[fd00::21]:1025", false));
+    site_->session_ended("web01", taken_over);
     EXPECT_EQ(stage(), "off for 0 s");
+}
+
+TEST_F(SiteTest, SecretsAreInTheFleetOnlyWhenTheConfigurationLetsThemGo) {
+    const config::Secrets secrets = {
+        {"web01", {"user", "a secret of web01", "", ""}},
+        {std::string(config::discovery_entry), {"all", "a secret of all", "", ""}}};
+    clone("web01", mac_);
+    EXPECT_FALSE(site_->fleet()->machines[0].chap);
+    site_->secrets_changed(secrets);
+    ASSERT_TRUE(site_->fleet()->machines[0].chap);
+    EXPECT_EQ(site_->fleet()->machines[0].chap->user, "user");
+    EXPECT_FALSE(site_->fleet()->machines[0].chap->secrets);
+    config_.chap_over_http = true;
+    site_->secrets_changed(secrets);
+    EXPECT_EQ(site_->fleet()->machines[0].chap->secrets, secrets.at("web01"));
+    site_->secrets_changed({});
+    EXPECT_FALSE(site_->fleet()->machines[0].chap);
+}
+
+TEST_F(SiteTest, AMachineThatGetsNoScriptForItsSecretIsAProblemOnceItAsks) {
+    clone("web01", mac_);
+    EXPECT_TRUE(site_->describe_stage("web01").at("refused").is_null());
+    site_->secrets_changed({{"web01", {"user", "a secret of web01", "", ""}}});
+    const std::string why = site_->describe_stage("web01").at("refused");
+    EXPECT_NE(why.find("chap_over_http = true"), std::string::npos) << why;
+    EXPECT_TRUE(site_->fleet()->problems.empty());
+    see(Sighting::script_asked, "web01", mac_);
+    see(Sighting::script_asked, "web01", mac_);
+    EXPECT_EQ(site_->fleet()->problems, std::vector<std::string>{why});
 }
 
 TEST_F(SiteTest, WhoIsStuckIsAProblemOnce) {

@@ -21,8 +21,9 @@ TEST(Stages, KernelModeBootFromScriptToReady) {
     EXPECT_EQ(see(Sighting::kernel_asked), Stage::kernel);
     EXPECT_EQ(see(Sighting::initrd_asked), Stage::initrd);
     EXPECT_EQ(see(Sighting::linux_login), Stage::linux_login);
-    EXPECT_EQ(see(Sighting::linux_login), Stage::linux_login);  // iscsid takes over
-    EXPECT_EQ(see(Sighting::guest_ready), Stage::ready);
+    EXPECT_EQ(see(Sighting::linux_login), Stage::linux_login);  // a second path
+    EXPECT_EQ(see(Sighting::linux_goes_on), Stage::ready);      // iscsid takes over
+    EXPECT_EQ(see(Sighting::linux_goes_on), Stage::ready);      // and comes back after a while
     EXPECT_EQ(tracker.report("web1", now_ms).boot_began_ms, start_ms + 1'000);
     EXPECT_EQ(see(Sighting::last_session_ended), Stage::off);
 }

@@ -41,12 +41,14 @@ TEST(Config, OnlyThePrefixIsNeeded) {
     EXPECT_TRUE(config->http.empty());
     EXPECT_EQ(config->rings, 0U);
     EXPECT_EQ(config->log_level, LogLevel::info);
+    EXPECT_FALSE(config->chap_over_http);
 }
 
 TEST(Config, EverySettingIsTaken) {
     const auto config = parse_config(
         "iqn = 'iqn.2026-01.lan'\nstore = \"../data\"\nlisten = [\"10.0.0.1:3260\", \"[::1]:1\"]\n"
-        "http = \"0.0.0.0:8080\"\nsocket = \"admin.sock\"\nrings = 4\nlog = \"debug\"\n",
+        "http = \"0.0.0.0:8080\"\nsocket = \"admin.sock\"\nrings = 4\nlog = \"debug\"\n"
+        "chap_over_http = true\n",
         file);
     ASSERT_TRUE(config) << config.error().message;
     EXPECT_EQ(config->store, "/etc/data");
@@ -56,6 +58,7 @@ TEST(Config, EverySettingIsTaken) {
     EXPECT_EQ(config->http, std::vector{parse_endpoint("0.0.0.0:8080").value()});
     EXPECT_EQ(config->rings, 4U);
     EXPECT_EQ(config->log_level, LogLevel::debug);
+    EXPECT_TRUE(config->chap_over_http);
 }
 
 TEST(Config, TheDefaultFileHasItsSocketInRun) {
@@ -92,6 +95,7 @@ TEST(Config, ErrorsHaveLineAndColumn) {
     for (const char* number : {"0", "-1", "'many'", "65537"}) {
         expect_error(good + "connections = " + number + "\n", "2:15", "from 1 to 65536");
     }
+    expect_error(good + "chap_over_http = 'yes'\n", "2:18", "true or false");
     expect_error(good + "login_timeout = 3601\n", "2:17", "from 1 to 3600");
 }
 
@@ -121,6 +125,7 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     config.login_seconds_max = 60;
     config.busy_poll_us = 50;
     config.low_water_percent = 12;
+    config.chap_over_http = true;
     config.log_level = LogLevel::error;
     const auto full = parse_config(config_text(config), file);
     ASSERT_TRUE(full) << full.error().message;
@@ -135,6 +140,8 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
     EXPECT_EQ(plain->busy_poll_us, 0U);
     EXPECT_EQ(plain->low_water_percent, 5U);
     EXPECT_EQ(full->log_level, LogLevel::error);
+    EXPECT_TRUE(full->chap_over_http);
+    EXPECT_FALSE(plain->chap_over_http);
 }
 
 TEST(Config, AMissingFileIsNotFoundAndSaysHowToMakeOne) {

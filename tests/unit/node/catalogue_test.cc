@@ -69,6 +69,36 @@ TEST(Catalogue, AddressesAreAdmittedByRangeBesideTheName) {
     EXPECT_EQ(catalogue.visible_to({"iqn.2026-11.lab:init:web01", address("10.0.0.7")}).size(), 1U);
 }
 
+TEST(Catalogue, DiscoveryShowsWhatTheAddressHasASessionTo) {
+    Catalogue catalogue = two_machines();
+    const Initiator system{"iqn.1993-08.org.debian:01:abc", address("10.0.0.7")};
+    const Initiator other{"iqn.1993-08.org.debian:01:abc", address("10.0.0.8")};
+    EXPECT_EQ(catalogue.visible_to(system).size(), 1U);
+    catalogue.session_began("web01", address("10.0.0.7"));  // of the firmware
+    catalogue.session_began("web01", address("10.0.0.7"));  // of the initramfs
+    EXPECT_EQ(catalogue.visible_to(system).size(), 2U);
+    EXPECT_TRUE(catalogue.shows(catalogue.find("iqn.2026-11.lab:web01"), system));
+    EXPECT_EQ(catalogue.visible_to(other).size(), 1U);
+    EXPECT_EQ(Catalogue::refusal(catalogue.find("iqn.2026-11.lab:web01"), system), Refusal::name)
+        << "to be shown is not to be admitted";
+    catalogue.session_ended("web01", address("10.0.0.7"));
+    EXPECT_EQ(catalogue.visible_to(system).size(), 2U);
+    catalogue.session_ended("web01", address("10.0.0.7"));
+    EXPECT_EQ(catalogue.visible_to(system).size(), 1U);
+    catalogue.session_ended("web01", address("10.0.0.7"));  // nothing is left to end
+    EXPECT_EQ(catalogue.visible_to(system).size(), 1U);
+}
+
+TEST(Catalogue, ASessionDoesNotShowWhatTheRangeOfAddressesForbids) {
+    CatalogueEntry entry{"iqn.2026-11.lab:web01", "", "web01", "iqn.2026-11.lab:init:web01"};
+    Catalogue catalogue({entry});
+    catalogue.session_began("web01", address("10.0.1.7"));
+    EXPECT_EQ(catalogue.visible_to({"iqn.x", address("10.0.1.7")}).size(), 1U);
+    entry.admitted_addresses = {parse_address_range("10.0.0.0/24").value()};
+    catalogue.put(std::make_shared<const CatalogueEntry>(entry));
+    EXPECT_TRUE(catalogue.visible_to({"iqn.x", address("10.0.1.7")}).empty());
+}
+
 TEST(AddressRange, IsReadAndWritten) {
     struct Row {
         std::string text, written;  ///< empty: refused
