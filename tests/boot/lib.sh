@@ -20,6 +20,7 @@ server6=fd77::1
 # does not work.
 words="console=ttyS0 no_timer_check"
 boot_host=$server4  # as firmware is told
+dhcp_range=dhcp-range=10.77.0.100,10.77.0.199,1h
 mac1=52:54:00:77:00:01
 mac2=52:54:00:77:00:02
 debian=${COWTGT_DEBIAN:-$here/../../build/debian}
@@ -42,8 +43,9 @@ new_site() {
         --http "$boot_host:8080"
 }
 
-# DHCP, router advertisements and TFTP.
-start_dnsmasq() {  # [more lines of its configuration]
+# DHCP, router advertisements and TFTP, with what cowtgt says of the machines that there are by now.
+start_dnsmasq() {
+    cowtgt export dnsmasq >"$work/dnsmasq.export"
     cat >"$work/dnsmasq.conf" <<CONF
 interface=br0
 bind-interfaces
@@ -55,15 +57,8 @@ dhcp-leasefile=$work/leases
 pid-file=$work/dnsmasq.pid
 enable-tftp
 tftp-root=/usr/lib/ipxe
-dhcp-range=10.77.0.100,10.77.0.199,1h
-enable-ra
-dhcp-range=::,constructor:br0,ra-stateless
-dhcp-match=set:ipxe,175
-dhcp-match=set:bios,option:client-arch,0
-dhcp-boot=tag:!ipxe,tag:bios,undionly.kpxe
-dhcp-boot=tag:!ipxe,tag:!bios,snponly.efi
-dhcp-boot=tag:ipxe,http://$boot_host:8080/boot.ipxe
-$(printf '%s\n' "$@")
+$dhcp_range
+conf-file=$work/dnsmasq.export
 CONF
     # setpriv: nothing is left behind by a test that is killed
     setpriv --pdeathsig KILL dnsmasq --keep-in-foreground --user=root -C "$work/dnsmasq.conf" &
@@ -169,9 +164,8 @@ check_file_system() {  # name
 }
 
 # A site with the Debian template, and its first machine up. A test may set packages (more of them
-# in the image) and dnsmasq_lines (more of dnsmasq's configuration).
+# in the image).
 packages=()
-dnsmasq_lines=()
 boot_one_machine() {  # bios|efi [options of the import...]
     local firmware=$1
     shift
@@ -181,7 +175,7 @@ boot_one_machine() {  # bios|efi [options of the import...]
     cowtgt template import "$debian/debian.raw" --name debian12 "$@"
     cowtgt clone debian12 web01 --mac $mac1
     start_daemon
-    start_dnsmasq ${dnsmasq_lines[@]+"${dnsmasq_lines[@]}"}
+    start_dnsmasq
     step "web01 powers on"
     start_machine web01 $mac1 "$firmware"
     wait_for_boot web01 1
