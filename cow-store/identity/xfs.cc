@@ -2,22 +2,27 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "cow-store/base/checksum.h"
 #include "cow-store/identity/disk_text.h"
+#include "cow-store/identity/xfs_dirty_log.h"
 #include "cow-store/identity/xfs_layout.h"
+#include "cow-store/identity/xfs_log_items.h"
 
 namespace cowtgt::identity {
 
+using xfs::CheckedRecord;
+using xfs::DirtyLog;
 using xfs::Log;
 using xfs::Superblock;
-using xfs::UnmountRecord;
 
 namespace {
 
 constexpr std::string_view superblock_role = "superblock";
 constexpr std::string_view log_role = "log record";
+constexpr std::string_view dirty_log_role = "log";
 
 struct SuperblockCopy {
     std::uint64_t group;
@@ -30,7 +35,9 @@ struct SuperblockCopy {
 struct XfsFileSystem {
     std::vector<SuperblockCopy> superblocks;  ///< the primary one first
     std::uint64_t log_offset;                 ///< bytes from the start of the window
-    UnmountRecord unmount;
+    std::uint64_t log_length;                 ///< bytes
+    CheckedRecord last_record;
+    std::optional<DirtyLog> dirty;  ///< absent: it was unmounted, and the last record says so
 };
 
 std::uint32_t checksum_of(const SuperblockCopy& copy) {
@@ -163,12 +170,97 @@ Result<void> check_backup(const Superblock& primary, const SuperblockCopy& copy)
     return {};
 }
 
-Log log_of(const Window& window, const Superblock& sb) {
-    const std::uint64_t block_size = sb.sb_blocksize.get();
-    const std::uint64_t start = sb.sb_logstart.get();
-    const std::uint64_t block = (start >> sb.sb_agblklog) * sb.sb_agblocks.get() +
-                                (start & ((std::uint64_t{1} << sb.sb_agblklog) - 1));
-    return {window, block * block_size, std::uint64_t{sb.sb_logblocks.get()} * block_size};
+/// The superblock as transactions in the log have it: the kernel puts it back when it mounts. Gives
+/// each image of it to `visit`, as far as it was logged.
+template <typename Visit>
+Result<void> each_logged_superblock(const DirtyLog& log, MutableBytes text, const Visit& visit) {
+    const auto items = xfs::committed_items(log, text);
+    if (!items) return items.error();
+    for (const xfs::LogItem& item : *items) {
+        if (item.type != xfs::buffer_item) continue;
+        const auto changes = xfs::changes_of(item);
+        if (!changes) return changes.error();
+        if (changes->format.blf_blkno.get() != 0) continue;
+        for (const xfs::BufferChanges::Run& run : changes->runs) {
+            if (Result<void> done = visit(run); !done) return done;
+        }
+    }
+    return {};
+}
+
+/// The bytes of a superblock from `offset`, where the run has all of them.
+std::vector<MutableBytes> field_in(const xfs::BufferChanges::Run& run, std::uint64_t offset,
+                                   std::uint64_t length) {
+    std::vector<MutableBytes> parts;
+    if (offset < run.offset || offset + length > run.offset + run.length) return parts;
+    std::uint64_t begin = offset - run.offset;
+    for (const MutableBytes piece : *run.region) {
+        if (begin >= piece.size()) {
+            begin -= piece.size();
+            continue;
+        }
+        const std::uint64_t count = std::min<std::uint64_t>(length, piece.size() - begin);
+        parts.push_back(piece.subspan(begin, count));
+        length -= count;
+        begin = 0;
+        if (length == 0) break;
+    }
+    return parts;
+}
+
+void put_field(const xfs::BufferChanges::Run& run, std::uint64_t offset, Bytes value) {
+    for (const MutableBytes part : field_in(run, offset, value.size())) {
+        std::ranges::copy(value.first(part.size()), part.begin());
+        value = value.subspan(part.size());
+    }
+}
+
+Result<void> check_logged_superblocks(const DirtyLog& log, const Superblock& primary) {
+    std::vector<std::byte> text = log.text;
+    return each_logged_superblock(log, text, [&](const auto& run) -> Result<void> {
+        const auto uuid =
+            xfs::joined(field_in(run, offsetof(Superblock, sb_uuid), sizeof(primary.sb_uuid)));
+        if (!uuid.empty() && !std::ranges::equal(uuid, primary.sb_uuid)) {
+            return xfs::log_not_understood("a superblock in it has another UUID");
+        }
+        return {};
+    });
+}
+
+/// Reads and checks the log. `log_record` is where its last record was when it was clean.
+Result<void> read_log(const Window& window, std::optional<std::uint64_t> log_record,
+                      const Superblock& sb, XfsFileSystem& fs) {
+    const Log log = xfs::log_of(window, sb);
+    fs.log_offset = log.offset();
+    fs.log_length = log.length();
+    std::uint64_t at = 0;
+    if (log_record) {
+        if (*log_record < log.offset()) return impossible("log");
+        at = *log_record - log.offset();
+    } else {
+        const Result<std::uint64_t> newest = xfs::find_newest_record(log);
+        if (!newest) return newest.error();
+        at = *newest;
+    }
+    Result<CheckedRecord> last = xfs::read_record(log, at, sb.sb_uuid);
+    if (!last) return std::move(last).error();
+    const Result<bool> is_clean = xfs::is_clean_end(log, *last);
+    if (!is_clean) return is_clean.error();
+    fs.last_record = *std::move(last);
+    if (*is_clean) return {};
+    if (log_record) {
+        return Error{ErrorCode::refused,
+                     "it was mounted since the template was imported: import the image again"};
+    }
+    if (!xfs::is_version_5(sb)) {
+        return Error{ErrorCode::refused,
+                     "its log is not clean (the machine was running or crashed), and it is of "
+                     "version 4: mount and unmount it once"};
+    }
+    Result<DirtyLog> dirty = xfs::read_dirty_log(log, sb.sb_uuid);
+    if (!dirty) return std::move(dirty).error();
+    fs.dirty = *std::move(dirty);
+    return check_logged_superblocks(*fs.dirty, sb);
 }
 
 /// Reads and checks all that a patch changes. The error is the reason to keep the identity.
@@ -188,20 +280,9 @@ Result<XfsFileSystem> read_file_system(const Window& window,
         if (Result<void> good = check_backup(sb, *copy); !good) return good.error();
         fs.superblocks.push_back(*std::move(copy));
     }
-    const Log log = log_of(window, sb);
-    fs.log_offset = log.offset();
-    std::uint64_t at = 0;
-    if (log_record) {
-        if (*log_record < log.offset()) return impossible("log");
-        at = *log_record - log.offset();
-    } else {
-        const Result<std::uint64_t> newest = xfs::find_newest_record(log);
-        if (!newest) return newest.error();
-        at = *newest;
+    if (Result<void> done = read_log(window, log_record, sb, fs); !done) {
+        return std::move(done).error();
     }
-    Result<UnmountRecord> unmount = xfs::read_unmount_record(log, at, sb.sb_uuid);
-    if (!unmount) return unmount.error();
-    fs.unmount = *std::move(unmount);
     fs.superblocks.insert(fs.superblocks.begin(), *std::move(primary));
     return fs;
 }
@@ -214,8 +295,15 @@ std::vector<Place> places_of(const Window& window, const XfsFileSystem& fs) {
                           .length = copy.sector.size(),
                           .number = copy.group});
     }
+    if (fs.dirty) {
+        places.push_back({.role = std::string(dirty_log_role),
+                          .offset = window.begin() + fs.log_offset,
+                          .length = fs.log_length,
+                          .number = 0});
+        return places;
+    }
     places.push_back({.role = std::string(log_role),
-                      .offset = window.begin() + fs.log_offset + fs.unmount.at,
+                      .offset = window.begin() + fs.log_offset + fs.last_record.at,
                       .length = sizeof(xfs::LogRecordHeader),
                       .number = 0});
     return places;
@@ -255,11 +343,41 @@ Patch superblock_patch(const Window& window, SuperblockCopy copy, const NewIdent
     return patch_at(window, copy.offset, bytes_of_struct(sb));
 }
 
+/// The one record that the kernel looks at in a clean log.
 Patch log_patch(const Window& window, const XfsFileSystem& fs, const NewIdentity& to) {
-    UnmountRecord record = fs.unmount;
+    CheckedRecord record = fs.last_record;
     record.header.h_fs_uuid = to.uuid;
     if (record.hashed_size != 0) record.header.h_crc = xfs::checksum_of(record);
     return patch_at(window, fs.log_offset + record.at, bytes_of_struct(record.header));
+}
+
+/// All records that the kernel replays, and in them the superblock.
+Result<std::vector<Patch>> dirty_log_patches(const Window& window, const XfsFileSystem& fs,
+                                             const NewIdentity& to, bool has_new_label) {
+    const Superblock& primary = fs.superblocks.front().sb;
+    const auto& meta_uuid = xfs::has_meta_uuid(primary) ? primary.sb_meta_uuid : primary.sb_uuid;
+    std::vector<std::byte> text = fs.dirty->text;
+    const auto put_identity = [&](const xfs::BufferChanges::Run& run) -> Result<void> {
+        put_field(run, offsetof(Superblock, sb_uuid), to.uuid);
+        if (has_new_label) put_field(run, offsetof(Superblock, sb_fname), to.fname);
+        if (!xfs::is_version_5(primary)) return {};
+        constexpr std::uint64_t features_offset = offsetof(Superblock, sb_features_incompat);
+        const auto logged = xfs::joined(field_in(run, features_offset, sizeof(be32)));
+        if (!logged.empty()) {
+            be32 features;
+            std::memcpy(&features, logged.data(), sizeof(features));
+            features = features.get() | xfs::incompat_meta_uuid;
+            put_field(run, features_offset, bytes_of_struct(features));
+        }
+        put_field(run, offsetof(Superblock, sb_meta_uuid), meta_uuid);
+        return {};
+    };
+    Result<void> done = each_logged_superblock(*fs.dirty, text, put_identity);
+    if (!done) return std::move(done).error();
+    std::vector<Patch> patches = xfs::rewritten_records(*fs.dirty, to.uuid, text);
+    for (Patch& patch : patches)
+        patch.offset += window.begin() + fs.log_offset;
+    return patches;
 }
 
 Result<NewIdentity> new_identity(const PatchRequest& request, const Superblock& primary) {
@@ -312,7 +430,13 @@ Result<Patching> patch_xfs(const PatchRequest& request) {
     Patching patching;
     for (const SuperblockCopy& copy : fs->superblocks)
         patching.patches.push_back(superblock_patch(window, copy, *to));
-    patching.patches.push_back(log_patch(window, *fs, *to));
+    if (fs->dirty) {
+        auto records = dirty_log_patches(window, *fs, *to, request.label.has_value());
+        if (!records) return std::move(records).error();
+        std::ranges::move(*records, std::back_inserter(patching.patches));
+    } else {
+        patching.patches.push_back(log_patch(window, *fs, *to));
+    }
     Finding uuid = changed(uuid_finding(request.structure.where, primary),
                            to_string(uuid_from_disk(to->uuid)));
     if (xfs::is_version_5(primary) && !xfs::has_meta_uuid(primary)) {

@@ -136,20 +136,33 @@ private:
     std::uint64_t length_;
 };
 
-/// The record that ends a cleanly unmounted log, and how its checksum is made.
-struct UnmountRecord {
+/// The log of a file system whose superblock was found good.
+Log log_of(const Window& window, const Superblock& sb);
+
+std::uint64_t header_blocks(const LogRecordHeader& header);
+/// Headers behind the first one that describe data, as the checksum covers them.
+std::uint64_t extended_headers_of(const LogRecordHeader& header);
+std::uint64_t size_of(const LogRecordHeader& header);  ///< of headers and data, bytes
+/// The number of the cycle in which a basic block was written.
+std::uint32_t cycle_of(Bytes block);
+
+/// A record that was found good, and how its checksum is made.
+struct CheckedRecord {
     std::uint64_t at;  ///< bytes from the start of the log
     LogRecordHeader header;
     std::uint64_t hashed_size;    ///< of the header, bytes; 0: it has no checksum
     std::vector<std::byte> rest;  ///< further headers and data, as they are hashed
 };
-std::uint32_t checksum_of(const UnmountRecord& record);
+std::uint32_t checksum_of(const CheckedRecord& record);
 
 /// Basic block of the newest record of the log, which is read whole. corrupt when there is none.
 Result<std::uint64_t> find_newest_record(const Log& log);
 
-/// The record at `at`, if it is the last one and says that the file system was unmounted.
-Result<UnmountRecord> read_unmount_record(const Log& log, std::uint64_t at,
-                                          const std::array<std::byte, 16>& uuid);
+/// The record at `at` (bytes from the start of the log).
+Result<CheckedRecord> read_record(const Log& log, std::uint64_t at,
+                                  const std::array<std::byte, 16>& uuid);
+
+/// Whether the record is the last one and says that the file system was unmounted.
+Result<bool> is_clean_end(const Log& log, const CheckedRecord& record);
 
 }  // namespace cowtgt::identity::xfs

@@ -17,31 +17,9 @@ constexpr std::uint32_t format_linux_little_endian = 1;
 constexpr std::uint64_t flags_in_operation = 9;
 constexpr std::byte unmount_flag{0x20};
 
-Error dirty() {
-    return {ErrorCode::refused,
-            "its log is not clean (the machine was running or crashed) and would be replayed with "
-            "the old identity: mount and unmount it once"};
-}
-
 Error damaged(std::string_view what) {
     return {ErrorCode::corrupt,
-            "the last record of its log is damaged (" + std::string(what) + "): run xfs_repair"};
-}
-
-std::uint64_t header_blocks(const LogRecordHeader& header) {
-    constexpr std::uint32_t version_2 = 2;
-    if ((header.h_version.get() & version_2) == 0) return 1;
-    const std::uint64_t size = header.h_size.get();
-    return std::max<std::uint64_t>(1, (size + bytes_per_header - 1) / bytes_per_header);
-}
-
-/// Every block of the log begins with the number of its cycle, a header with its magic before it.
-std::uint32_t cycle_of(Bytes block) {
-    be32 first;
-    be32 second;
-    std::memcpy(&first, block.data(), sizeof(first));
-    std::memcpy(&second, block.data() + sizeof(first), sizeof(second));
-    return first.get() == log_record_magic ? second.get() : first.get();
+            "a record of its log is damaged (" + std::string(what) + "): run xfs_repair"};
 }
 
 /// What the checksum covers behind the first header: it follows h_len, not the buffers' size.
@@ -49,8 +27,7 @@ Result<std::vector<std::byte>> read_hashed_rest(const Log& log, std::uint64_t at
                                                 const LogRecordHeader& header) {
     std::vector<std::byte> rest;
     const std::uint64_t length = header.h_len.get();
-    const std::uint64_t headers = (length + bytes_per_header - 1) / bytes_per_header;
-    for (std::uint64_t i = 1; i < headers; ++i) {
+    for (std::uint64_t i = 1; i <= extended_headers_of(header); ++i) {
         const auto extended = log.read(at + i * basic_block, extended_header_size);
         if (!extended) return extended.error();
         rest.insert(rest.end(), extended->begin(), extended->end());
@@ -70,7 +47,7 @@ Result<void> check_header(const Log& log, std::uint64_t at, const LogRecordHeade
     if (length == 0 || length % basic_block != 0 || length > log_record_size_max ||
         header.h_size.get() > log_record_size_max ||
         header_blocks(header) * basic_block + length > log.length() ||
-        (length + bytes_per_header - 1) / bytes_per_header > header_blocks(header)) {
+        extended_headers_of(header) >= header_blocks(header)) {
         return damaged("impossible length");
     }
     if (header.h_lsn.get() != (std::uint64_t{header.h_cycle.get()} << 32 | at / basic_block)) {
@@ -85,7 +62,7 @@ Result<void> check_header(const Log& log, std::uint64_t at, const LogRecordHeade
 
 /// Whether the log goes on behind the record: then it was mounted since, and is not the last one.
 Result<bool> is_last(const Log& log, std::uint64_t at, const LogRecordHeader& header) {
-    const std::uint64_t next = at + header_blocks(header) * basic_block + header.h_len.get();
+    const std::uint64_t next = at + size_of(header);
     const auto block = log.read(next % log.length(), basic_block);
     if (!block) return block.error();
     const std::uint64_t next_cycle =
@@ -94,6 +71,38 @@ Result<bool> is_last(const Log& log, std::uint64_t at, const LogRecordHeader& he
 }
 
 }  // namespace
+
+Log log_of(const Window& window, const Superblock& sb) {
+    const std::uint64_t block_size = sb.sb_blocksize.get();
+    const std::uint64_t start = sb.sb_logstart.get();
+    const std::uint64_t block = (start >> sb.sb_agblklog) * sb.sb_agblocks.get() +
+                                (start & ((std::uint64_t{1} << sb.sb_agblklog) - 1));
+    return {window, block * block_size, std::uint64_t{sb.sb_logblocks.get()} * block_size};
+}
+
+std::uint64_t header_blocks(const LogRecordHeader& header) {
+    constexpr std::uint32_t version_2 = 2;
+    if ((header.h_version.get() & version_2) == 0) return 1;
+    const std::uint64_t size = header.h_size.get();
+    return std::max<std::uint64_t>(1, (size + bytes_per_header - 1) / bytes_per_header);
+}
+
+/// Every block of the log begins with the number of its cycle, a header with its magic before it.
+std::uint32_t cycle_of(Bytes block) {
+    be32 first;
+    be32 second;
+    std::memcpy(&first, block.data(), sizeof(first));
+    std::memcpy(&second, block.data() + sizeof(first), sizeof(second));
+    return first.get() == log_record_magic ? second.get() : first.get();
+}
+
+std::uint64_t extended_headers_of(const LogRecordHeader& header) {
+    return (std::uint64_t{header.h_len.get()} + bytes_per_header - 1) / bytes_per_header - 1;
+}
+
+std::uint64_t size_of(const LogRecordHeader& header) {
+    return header_blocks(header) * basic_block + header.h_len.get();
+}
 
 Result<std::vector<std::byte>> Log::read(std::uint64_t at, std::uint64_t length) const {
     CHECK(at <= 2 * length_ && length <= length_);
@@ -107,7 +116,7 @@ Result<std::vector<std::byte>> Log::read(std::uint64_t at, std::uint64_t length)
     return bytes;
 }
 
-std::uint32_t checksum_of(const UnmountRecord& record) {
+std::uint32_t checksum_of(const CheckedRecord& record) {
     LogRecordHeader header = record.header;
     header.h_crc = 0;
     const std::uint32_t state =
@@ -135,33 +144,34 @@ Result<std::uint64_t> find_newest_record(const Log& log) {
     return *newest;
 }
 
-Result<UnmountRecord> read_unmount_record(const Log& log, std::uint64_t at,
-                                          const std::array<std::byte, 16>& uuid) {
+Result<CheckedRecord> read_record(const Log& log, std::uint64_t at,
+                                  const std::array<std::byte, 16>& uuid) {
     if (at % basic_block != 0 || at >= log.length()) return damaged("outside of the log");
     const auto bytes = log.read(at, basic_block);
     if (!bytes) return bytes.error();
-    UnmountRecord record{.at = at, .header = {}, .hashed_size = 0, .rest = {}};
+    CheckedRecord record{.at = at, .header = {}, .hashed_size = 0, .rest = {}};
     std::memcpy(&record.header, bytes->data(), sizeof(record.header));
     const LogRecordHeader& header = record.header;
     if (Result<void> good = check_header(log, at, header, uuid); !good) return good.error();
     Result<std::vector<std::byte>> rest = read_hashed_rest(log, at, header);
     if (!rest) return rest.error();
     record.rest = *std::move(rest);
-    if (header.h_crc.get() != 0) {
-        record.hashed_size = sizeof(LogRecordHeader);
-        if (checksum_of(record) != header.h_crc.get()) record.hashed_size = header_size_of_i386;
-        if (checksum_of(record) != header.h_crc.get()) return damaged("checksum");
-    }
-    const auto operation = log.read(at + header_blocks(header) * basic_block, basic_block);
+    if (header.h_crc.get() == 0) return record;
+    record.hashed_size = sizeof(LogRecordHeader);
+    if (checksum_of(record) != header.h_crc.get()) record.hashed_size = header_size_of_i386;
+    if (checksum_of(record) != header.h_crc.get()) return damaged("checksum");
+    return record;
+}
+
+Result<bool> is_clean_end(const Log& log, const CheckedRecord& record) {
+    const LogRecordHeader& header = record.header;
+    const auto operation = log.read(record.at + header_blocks(header) * basic_block, basic_block);
     if (!operation) return operation.error();
     if (header.h_num_logops.get() != 1 ||
         ((*operation)[flags_in_operation] & unmount_flag) == std::byte{0}) {
-        return dirty();
+        return false;
     }
-    const Result<bool> last = is_last(log, at, header);
-    if (!last) return last.error();
-    if (!*last) return dirty();
-    return record;
+    return is_last(log, record.at, header);
 }
 
 }  // namespace cowtgt::identity::xfs

@@ -4,8 +4,10 @@
 #include <set>
 #include <utility>
 
+#include "cow-store/identity/patched_source.h"
 #include "cow-store/references/files.h"
 #include "cow-store/references/xfs_reader.h"
+#include "cow-store/references/xfs_replay.h"
 
 namespace cowtgt::references {
 
@@ -45,9 +47,50 @@ struct InodePlace {
     bool in_use;
 };
 
+/// The image of a window alone.
+class WindowSource final : public identity::BlockSource {
+public:
+    explicit WindowSource(const Window& window) : window_(window) {}
+    Result<void> read(std::uint64_t offset, MutableBytes into) const override {
+        return window_.read(offset, into);
+    }
+    std::uint64_t size() const override { return window_.length(); }
+
+private:
+    const Window& window_;
+};
+
+/// A file system as it is once its log is replayed.
+class ReplayedView {
+public:
+    /// `changes` are in bytes from the start of the window.
+    ReplayedView(const Window& window, std::vector<identity::Patch> changes)
+        : changes_(changes),
+          image_(window),
+          source_(image_, std::move(changes)),
+          view_(source_, 0, source_.size()) {}
+    ReplayedView(const ReplayedView&) = delete;
+    ReplayedView& operator=(const ReplayedView&) = delete;
+
+    const Window& window() const { return view_; }
+    bool has_changed(std::uint64_t offset) const {
+        const auto next = std::ranges::upper_bound(changes_, offset, {}, &identity::Patch::offset);
+        if (next == changes_.begin()) return false;
+        const identity::Patch& before = *std::prev(next);
+        return offset - before.offset < before.bytes.size();
+    }
+
+private:
+    std::vector<identity::Patch> changes_;
+    WindowSource image_;
+    identity::PatchedSource source_;
+    Window view_;
+};
+
 class XfsFiles final : public Files {
 public:
-    XfsFiles(const Window& window, Reader reader) : window_(window), reader_(std::move(reader)) {}
+    XfsFiles(std::unique_ptr<ReplayedView> view, Reader reader)
+        : view_(std::move(view)), reader_(std::move(reader)) {}
 
     Result<std::vector<Owner>> owners_of(const std::vector<std::uint64_t>& offsets) override {
         blocks_.clear();
@@ -102,8 +145,8 @@ public:
             fill(std::min(begin, size) - at, sink);
             const std::uint64_t end = std::min(begin + extent.run.count * block_size, size);
             for (at = std::min(begin, size); at < end; at += std::min(read_size, end - at)) {
-                const auto bytes = window_.read_bytes(extent.run.begin * block_size + (at - begin),
-                                                      std::min(read_size, end - at));
+                const auto bytes = view_->window().read_bytes(
+                    extent.run.begin * block_size + (at - begin), std::min(read_size, end - at));
                 if (!bytes) return bytes.error();
                 sink(*bytes);
             }
@@ -294,6 +337,8 @@ private:
             owner.reason = "it is part of a folder, a link or attributes, which have checksums";
         } else if (owner.path.empty()) {
             owner.reason = "it is in a file whose name was not found";
+        } else if (view_->has_changed(offset)) {
+            owner.reason = "the log is to be replayed over it";
         } else {
             fill_in_file(owner, block, inode->second.size, offset);
         }
@@ -314,7 +359,7 @@ private:
         owner.run_length = std::min(block_size, size - begin);
     }
 
-    const Window& window_;
+    std::unique_ptr<ReplayedView> view_;
     Reader reader_;
     std::set<std::uint64_t> offsets_;                   ///< the wanted ones
     std::map<std::uint64_t, BlockOwner> blocks_;        ///< the wanted ones
@@ -325,9 +370,14 @@ private:
 }  // namespace
 
 Result<std::unique_ptr<Files>> open_xfs_files(const Window& window) {
-    auto reader = Reader::open(window);
+    auto changes = xfs::replayed_metadata(window);
+    if (!changes) return std::move(changes).error();
+    for (identity::Patch& change : *changes)
+        change.offset -= window.begin();
+    auto view = std::make_unique<ReplayedView>(window, *std::move(changes));
+    auto reader = Reader::open(view->window());
     if (!reader) return std::move(reader).error();
-    return std::unique_ptr<Files>(std::make_unique<XfsFiles>(window, *std::move(reader)));
+    return std::unique_ptr<Files>(std::make_unique<XfsFiles>(std::move(view), *std::move(reader)));
 }
 
 }  // namespace cowtgt::references

@@ -18,6 +18,7 @@ constexpr std::uint64_t core_size = 100;  // bytes of an inode of version 2 befo
 
 XfsImage::XfsImage() : MemoryImage(block_count * block_size) {
     put_superblock();
+    put_clean_log();
     put_groups();
     put_root();
     put_etc();
@@ -65,6 +66,21 @@ void XfsImage::put_superblock() {
     put16(104, 256);
     put16(106, 4);  // inodes in a block
     write(120, bytes_of("\x0a\x09\x08\x02\x06"));
+}
+
+void XfsImage::put_clean_log() {
+    const std::uint64_t at = log * block_size;
+    put32(at, 0xfeedbabe);
+    put32(at + 4, 1);     // the first cycle
+    put32(at + 8, 1);     // version
+    put32(at + 12, 512);  // bytes of data
+    put64(at + 16, std::uint64_t{1} << 32);
+    put64(at + 24, std::uint64_t{1} << 32);
+    put32(at + 40, 1);   // one operation
+    put32(at + 300, 1);  // of a little endian Linux
+    write(at + 304, bytes_of("0123456789abcdef"));
+    put32(at + 512, 1);               // of the first cycle
+    write_le(at + 512 + 9, 1, 0x20);  // an unmount
 }
 
 void XfsImage::put_groups() {

@@ -52,6 +52,7 @@ public:
 
 private:
     void put_superblock();
+    void put_clean_log();
     void put_groups();
     void put_inode(std::uint64_t number, std::uint16_t mode, std::uint8_t format,
                    std::uint64_t size);
