@@ -57,6 +57,7 @@ struct Medium {
         shared_files.push_back(std::make_unique<ring::RingFile>(
             ring, ring::RingFile::Descriptors{file, file}, DirectIoAlignment{1, 1}));
         shared_files.back()->expect_no_read_ahead();
+        shared_files.back()->allow_lending();
         if (sums == nullptr || sums->believed()) return *shared_files.back();
         verifying_files.push_back(
             std::make_unique<VerifyingFile>(*shared_files.back(), std::move(sums)));

@@ -86,7 +86,10 @@ protected:
             tags.push_back(session.protocol().submit(read_command(at, read_bytes)));
             session.protocol().send_ping(bytes_of("between"));
         }
-        ASSERT_TRUE(session.run_until([&] { return session.protocol().outstanding() == 0; }));
+        const auto all_done = [&] { return session.protocol().outstanding() == 0; };
+        for (int patience = 0; patience < 6 && !session.is_closed() && !all_done(); ++patience)
+            session.run_until(all_done);
+        ASSERT_TRUE(all_done());
         for (std::size_t i = 0; i < tags.size(); ++i) {
             const auto completion = session.protocol().take_completion(tags[i]);
             ASSERT_TRUE(completion.has_value());
