@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cow-store/store/reshape.h"
+#include "cow-store/store/workplace.h"
 #include "target/control/arguments.h"
 #include "target/control/describe.h"
 #include "target/control/intent.h"
@@ -45,7 +46,10 @@ Result<json> Operations::remove(const json& arguments) {
 
     if (auto stopped = stop_for_change(name); !stopped) return stopped.error();
     const IntentFile intent(config_.store / intent_file_name);
-    Result<void> done = intent.write({Intent::Kind::remove, name, "", ""});
+    // On a full disk there is no room even for this before the ballast goes.
+    Result<void> done = store::with_ballast(store_.context(), [&intent, &name] {
+        return intent.write({Intent::Kind::remove, name, "", ""});
+    });
     if (done) done = store_.remove_instance(name);
     if (!done) {
         // Whatever keeps it from being served again is less news than why it is still there.
