@@ -21,6 +21,7 @@
 
 #include "boot-helper/site/commands.h"
 #include "cow-store/store/store.h"
+#include "cow-store/store/workplace.h"
 #include "target/config/config.h"
 #include "target/config/machines_file.h"
 #include "target/control/control_server.h"
@@ -110,10 +111,7 @@ public:
             spdlog::error("{}", error.message);
         }
         service_ = std::make_unique<control::ControlService>(*operations_);
-        auto server =
-            control::ControlServer::open(io_, config_.control_socket, service_->handler());
-        if (!server) return server.error();
-        server_ = std::move(server).value();
+        if (auto done = open_control(); !done) return done;
         boot_helper_->start();
         keep_looking_at_space();
         fleet_->admit_logins();
@@ -137,6 +135,17 @@ public:
     }
 
 private:
+    /// On a full file system there may be no room for the name of a socket before the ballast goes.
+    Result<void> open_control() {
+        return store::with_ballast(store_->context(), [this]() -> Result<void> {
+            auto server =
+                control::ControlServer::open(io_, config_.control_socket, service_->handler());
+            if (!server) return server.error();
+            server_ = std::move(server).value();
+            return {};
+        });
+    }
+
     /// An export that is ending still has a word with the control thread, so that goes on
     /// meanwhile.
     void end_exports() {
