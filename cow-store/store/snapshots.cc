@@ -101,7 +101,15 @@ Result<LayerEntry> seal_live_file(const Context& context, std::string_view name,
         std::make_unique<PosixFile>(std::move(locked->buffered), path.string()), path.string());
     OpenContext opening;
     opening.boot_id = context.boot_id;
-    Result<void> sealed = seal_layer(*file, opening);
+    // A disk that grew and was not opened since is larger than its layer still says.
+    const Result<LayerSummary> before = inspect_layer(*file);
+    if (!before) return before.error();
+    Result<void> sealed;
+    if (before->virtual_size < document.size_bytes) {
+        sealed = unseal_layer(*file, opening);
+        if (sealed) sealed = grow_layer(*file, opening, document.size_bytes);
+    }
+    if (sealed) sealed = seal_layer(*file, opening);
     if (sealed) sealed = context.files.seal(path);
     if (!sealed) return std::move(sealed).error();
     const Result<LayerSummary> summary = inspect_layer(*file);
