@@ -2,20 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <list>
 #include <utility>
 
 #include "cow-store/map/cluster_map.h"
+#include "tests/sim/requests.h"
 
 namespace cowtgt::sim {
 
 namespace {
 
 constexpr std::uint64_t leaf_bytes = 4096 * 1024;
-
-struct PageAligned {
-    alignas(4096) std::array<std::byte, 32 * 1024> bytes;
-};
 
 std::vector<Window> make_windows(Random& random, std::uint64_t virtual_size) {
     // The start, the border of two leaves, the border of two branches, the end of the disk.
@@ -93,21 +89,13 @@ World make_world(const HistoryOptions& options) {
 
 namespace {
 
-/// One request of a history.
-struct Asked {
-    BlockRequest request;
-    PageAligned data;
-    Window range;
-    Value value = 0;
-    DiskModel::FlushPoint flush_point;
-    bool changes = false;  ///< write or deallocate
-    class Player* player = nullptr;
-};
-
 class Player {
 public:
     Player(World& world, const HistoryOptions& options)
-        : world_(world), options_(options), random_(options.seed * 77 + world.next_value) {}
+        : world_(world),
+          options_(options),
+          random_(options.seed * 77 + world.next_value),
+          requests_(world.model, world.next_value, random_, {options.flushes, options.large}) {}
 
     HistoryResult play() {
         OpenContext context;
@@ -127,12 +115,14 @@ public:
         world_.layer->arm(options_.faults);
         world_.layer->appends_left = options_.appends_before_failure;
         std::uint32_t left = options_.operations;
-        while (left > 0 || !asked_.empty()) {
-            if (left > 0 && asked_.size() < options_.queue_depth && below(random_, 2) == 0) {
-                ask();
+        while (left > 0 || requests_.under_way() > 0) {
+            if (left > 0 && requests_.under_way() < options_.queue_depth &&
+                below(random_, 2) == 0) {
+                requests_.ask(volume);
                 --left;
-            } else if (!turn() && (left == 0 || asked_.size() >= options_.queue_depth)) {
-                result_.problem = "stuck with " + std::to_string(asked_.size()) + " requests";
+            } else if (!turn() && (left == 0 || requests_.under_way() >= options_.queue_depth)) {
+                result_.problem =
+                    "stuck with " + std::to_string(requests_.under_way()) + " requests";
                 return result_;
             }
         }
@@ -149,6 +139,9 @@ public:
         while (turn()) {
         }
         result_.statistics = volume.statistics();
+        result_.answered_good = requests_.answered_good;
+        result_.answered_otherwise = requests_.answered_otherwise;
+        result_.problem = requests_.problem;
         return result_;
     }
 
@@ -169,92 +162,11 @@ private:
         return true;
     }
 
-    void ask() {
-        asked_.emplace_back();
-        Asked& asked = asked_.back();
-        asked.player = this;
-        asked.request.owner = &asked;
-        asked.request.done = [](BlockRequest& request, const BlockOutcome& outcome) {
-            auto& answered = *static_cast<Asked*>(request.owner);
-            answered.player->answered(answered, outcome);
-        };
-        const std::uint64_t choice = below(random_, 20);
-        if (options_.flushes && choice < 2) {
-            asked.request.operation = BlockOperation::flush;
-            asked.flush_point = world_.model.flush_begins();
-            volume_->submit(asked.request);
-            return;
-        }
-        asked.range = pick_range();
-        asked.request.first_block = Lba{asked.range.offset / sector_size};
-        asked.request.block_count = BlockCount{asked.range.length / sector_size};
-        asked.request.data = MutableBytes(asked.data.bytes).first(asked.range.length);
-        if (choice < 5) {
-            asked.request.operation = BlockOperation::read;
-        } else if (choice < 8) {
-            asked.request.operation = BlockOperation::deallocate;
-            asked.request.data = {};
-            asked.changes = true;
-            asked.value = zeros_mark | world_.next_value++;
-        } else {
-            asked.request.operation = BlockOperation::write;
-            asked.request.force_unit_access = choice == 8;
-            asked.changes = true;
-            asked.value = world_.next_value++;
-            for (std::uint64_t at = 0; at < asked.range.length; at += sector_size) {
-                fill_sector(asked.request.data.subspan(at, sector_size), asked.value,
-                            asked.range.offset + at);
-            }
-        }
-        if (asked.changes) world_.model.begin_write(asked.range, asked.value);
-        volume_->submit(asked.request);
-    }
-
-    Window pick_range() {
-        const auto& windows = world_.model.windows();
-        const Window& window = windows[below(random_, windows.size())];
-        const std::uint64_t sectors = window.length / sector_size;
-        std::uint64_t first = below(random_, sectors);
-        std::uint64_t count = 1 + below(random_, below(random_, 3) == 0 ? 56 : 9);
-        if (options_.large) count = 64;
-        if (below(random_, 2) == 0) {  // whole clusters
-            const std::uint64_t offset = (window.offset + first * sector_size) / 4096 * 4096;
-            first = offset < window.offset ? 0 : (offset - window.offset) / sector_size;
-            count = (count + 7) / 8 * 8;
-        }
-        count = std::min(count, sectors - first);
-        return {window.offset + first * sector_size, count * sector_size};
-    }
-
-    void answered(Asked& asked, const BlockOutcome& outcome) {
-        const bool good = outcome.status == BlockStatus::good;
-        ++(good ? result_.answered_good : result_.answered_otherwise);
-        if (good && asked.changes) {
-            world_.model.answered(asked.range, asked.value);
-            if (asked.request.force_unit_access) world_.model.durable(asked.range, asked.value);
-        } else if (good && asked.request.operation == BlockOperation::flush) {
-            world_.model.flush_answered(asked.flush_point);
-        } else if (good) {
-            check_read(asked);
-        }
-        asked_.remove_if([&asked](const Asked& other) { return &other == &asked; });
-    }
-
-    /// A read may see each write that was not yet followed by an answered one when it began; the
-    /// model only knows today, so what it can say is that the bytes are some write's to this place.
-    void check_read(const Asked& asked) {
-        for (std::uint64_t at = 0; at < asked.range.length; at += sector_size) {
-            const std::uint64_t offset = asked.range.offset + at;
-            const auto value = value_in(Bytes(asked.request.data).subspan(at, sector_size), offset);
-            if (!value) result_.problem = "a read gave foreign bytes at " + std::to_string(offset);
-        }
-    }
-
     World& world_;
     const HistoryOptions& options_;
     Random random_;
+    Requests requests_;
     Volume* volume_ = nullptr;
-    std::list<Asked> asked_;
     bool raised_ = false;
     bool closed_ = false;
     HistoryResult result_;
