@@ -76,7 +76,7 @@ class Layer:
             page = self.page(unit, expected)
             magic, count, zero, generation, unit, zero_too, expected = struct.unpack_from(
                 "<4sHHQIIQ", page)
-            need(magic == b"mapd" and count <= 203 and not zero and not zero_too, "a directory page")
+            need(magic == b"mapd" and count <= 203 and zero == zero_too == 0, "a directory page")
             need(generation <= self.superblock.generation, "a directory page from the future")
             for index in range(count):
                 first, place, form, expected_page = struct.unpack_from(
