@@ -120,6 +120,9 @@ void add_boot(CLI::App& group, Invocation& invocation, Words& words) {
         "Settings:\n  mode=kernel|disk                  by HTTP, or by the disk's own boot loader\n"
         "  initramfs=dracut|debian|ibft      what is in the initrd\n"
         "  words=WORDS                       more for the kernel's command line\n"
+        "  efi=PATH|none                     what UEFI machines start from the disk when it has "
+        "no\n"
+        "                                    \\EFI\\BOOT\\BOOTX64.EFI\n"
         "\nExample:\n  cowtgt template set debian12 words=\"quiet console=ttyS0\"\n\n"
         "It counts from the next boot on.",
         asking(

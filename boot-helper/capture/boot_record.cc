@@ -28,6 +28,15 @@ std::string checksum_of(const json& fields) {
     return store::hex_text(xxh3_64(bytes_of(compact(fields))));
 }
 
+/// What an iPXE script can carry as one word.
+bool is_efi_path(std::string_view path) {
+    constexpr std::string_view marks = "\\-._";
+    return path.starts_with('\\') && std::all_of(path.begin(), path.end(), [marks](char c) {
+               const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+               return letter || (c >= '0' && c <= '9') || marks.find(c) != std::string_view::npos;
+           });
+}
+
 Error corrupt(const std::string& where, std::string_view what) {
     return {ErrorCode::corrupt,
             where + " is damaged (" + std::string(what) + "); restore it from a backup"};
@@ -197,8 +206,17 @@ Result<void> change_boot_setting(BootRecord& record, std::string_view name,
         record.extra_words = value;
         return {};
     }
+    if (name == "efi") {
+        if (value != "none" && !is_efi_path(value)) {
+            return Error{ErrorCode::usage,
+                         "efi is a path on the EFI system partition, of letters, digits and -._, "
+                         "such as \\EFI\\debian\\grubx64.efi, or none"};
+        }
+        record.efi_program = value == "none" ? "" : value;
+        return {};
+    }
     return Error{ErrorCode::usage, "unknown setting '" + std::string(name) +
-                                       "'; a template has mode, initramfs and words"};
+                                       "'; a template has mode, initramfs, words and efi"};
 }
 
 }  // namespace cowtgt::boot

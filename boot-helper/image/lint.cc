@@ -403,9 +403,9 @@ constexpr std::array checks = {
     Check{"root-label", Severity::warning, root_label_missing,
           "the command line must name the root by the UUID of each clone", "e2label DEVICE root"},
     Check{"efi-fallback", Severity::warning, efi_fallback,
-          "in disk mode UEFI machines find nothing to start",
-          "grub-install --removable, or set efi= "
-          "to the boot loader's path"},
+          "in disk mode UEFI machines start what their boot script names instead, or nothing",
+          "cowtgt template set TEMPLATE efi=PATH (an import finds shim and GRUB by itself), or "
+          "grub-install --removable in the image"},
     Check{"random-seed", Severity::warning, random_seed,
           "clones begin with the same seed of random numbers", seal},
     Check{"network-rules", Severity::warning, network_rules,

@@ -101,7 +101,7 @@ Result<json> set_template(Site& site, const store::Store& store, const json& arg
     const auto settings = arguments.find("settings");
     if (settings == arguments.end() || !settings->is_object() || settings->empty()) {
         return Error{ErrorCode::usage,
-                     "name a setting and its value; a template has mode, initramfs and words"};
+                     "name a setting and its value; a template has mode, initramfs, words and efi"};
     }
     const std::filesystem::path folder = store.boot_folder(info->name, info->version);
     auto record = read_boot_record(folder);

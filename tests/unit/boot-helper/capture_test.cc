@@ -141,8 +141,14 @@ TEST(BootRecord, Settings) {
     EXPECT_EQ(record.dialect, Dialect::dracut);
     EXPECT_TRUE(change_boot_setting(record, "words", "quiet console=ttyS0"));
     EXPECT_EQ(record.extra_words, "quiet console=ttyS0");
-    for (const auto& [name, value] : {std::pair{"mode", "net"}, std::pair{"initramfs", "arch"},
-                                      std::pair{"words", "${net0/ip}"}, std::pair{"other", "x"}}) {
+    EXPECT_TRUE(change_boot_setting(record, "efi", "\\EFI\\debian\\grubx64.efi"));
+    EXPECT_EQ(record.efi_program, "\\EFI\\debian\\grubx64.efi");
+    EXPECT_TRUE(change_boot_setting(record, "efi", "none"));
+    EXPECT_EQ(record.efi_program, "");
+    for (const auto& [name, value] :
+         {std::pair{"mode", "net"}, std::pair{"initramfs", "arch"},
+          std::pair{"words", "${net0/ip}"}, std::pair{"efi", "EFI\\x.efi"},
+          std::pair{"efi", "\\a b"}, std::pair{"other", "x"}}) {
         EXPECT_EQ(change_boot_setting(record, name, value).error().code, ErrorCode::usage) << name;
     }
     EXPECT_EQ(record.extra_words, "quiet console=ttyS0");
