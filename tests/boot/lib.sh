@@ -21,6 +21,7 @@ server6=fd77::1
 words="console=ttyS0 no_timer_check"
 boot_host=$server4  # as firmware is told
 dhcp_range=dhcp-range=10.77.0.100,10.77.0.199,1h
+tftp=enable-tftp
 mac1=52:54:00:77:00:01
 mac2=52:54:00:77:00:02
 debian=${COWTGT_DEBIAN:-$here/../../build/debian}
@@ -55,7 +56,7 @@ log-dhcp
 log-facility=$work/dnsmasq.log
 dhcp-leasefile=$work/leases
 pid-file=$work/dnsmasq.pid
-enable-tftp
+$tftp
 tftp-root=/usr/lib/ipxe
 $dhcp_range
 conf-file=$work/dnsmasq.export
@@ -179,4 +180,36 @@ boot_one_machine() {  # bios|efi [options of the import...]
     step "web01 powers on"
     start_machine web01 $mac1 "$firmware"
     wait_for_boot web01 1
+}
+
+# A GPT disk whose \EFI\BOOT\BOOTX64.EFI says that it runs and ends QEMU.
+make_efi_disk() {  # file
+    cc -c "$here/efi_program.S" -o "$work/efi_program.o"
+    objcopy -O binary -j .text "$work/efi_program.o" "$work/BOOTX64.EFI"
+    mkdir "$work/tree"
+    make_disk "$1" 8 "$work/tree"
+    mmd -i "$1@@1M" ::EFI ::EFI/BOOT
+    mcopy -i "$1@@1M" "$work/BOOTX64.EFI" ::EFI/BOOT/BOOTX64.EFI
+}
+
+# A machine whose disk, made from $work/FIRMWARE.raw, says the text and ends QEMU.
+boot_to_its_end() {  # name mac bios|efi text [QEMU options...]
+    local name=$1 mac=$2 firmware=$3 text=$4 status=0 deadline=$((SECONDS + 300))
+    shift 4
+    step "$name powers on"
+    cowtgt template import "$work/$firmware.raw" --name "$firmware" --mode disk
+    cowtgt clone "$firmware" "$name" --mac "$mac"
+    start_machine "$name" "$mac" "$firmware" -no-reboot \
+        -device isa-debug-exit,iobase=0xf4,iosize=1 "$@"
+    while is_running "$name"; do
+        [ $SECONDS -lt $deadline ] || machine_failed "$name" "its disk does not boot"
+        sleep 0.1
+    done
+    wait "${machine_pid[$name]}" || status=$?
+    [ $status = 99 ] || machine_failed "$name" "QEMU ends with $status, not by the debug-exit port"
+    grep -q "$text" "$work/$name.console" || machine_failed "$name" "does not say '$text'"
+    expect_equal "$(cowtgt_json show "$name" | json 'v["initiator"]')" "$prefix:init:$name" \
+        "initiator"
+    grep -q "login .*initiator=$prefix:init:$name .*firmware=iPXE" "$daemon_log" ||
+        fail "no login of $name by its own name"
 }
