@@ -59,8 +59,8 @@ Result<void> write_boot_record(const std::filesystem::path& folder, const BootRe
 /// mend}]}
 nlohmann::json describe(const BootRecord& record);
 
-/// "mode", "initramfs", "words", "efi": the settings of a template by their names; usage for others.
-/// Setting mode=kernel where no kernel was taken is refused.
+/// "mode", "initramfs", "words", "efi": the settings of a template by their names; usage for
+/// others. Setting mode=kernel where no kernel was taken is refused.
 Result<void> change_boot_setting(BootRecord& record, std::string_view name, std::string_view value);
 
 /// "kernel" or "disk"; "dracut", "debian", "ibft" or "unknown".
