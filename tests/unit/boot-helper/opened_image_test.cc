@@ -58,7 +58,7 @@ TEST_P(EachExt, KernelIsFoundAndReadWhole) {
     maker.write_good_root();
     std::string content;
     for (int n = 0; content.size() < 3'000'000; ++n)
-        content += std::to_string(n * 7919);
+        content += std::to_string(n * 7919L);
     maker.write("root/boot/vmlinuz-6.1.0-50-amd64", content);
     maker.make_disk(GetParam());
     RawImageFile source = source_of(maker);
