@@ -60,6 +60,7 @@ int run(int argc, char** argv) {
     add_templates(app, invocation);
     add_instances(app, invocation);
     add_layers(app, invocation);
+    add_flatten(app, invocation);
     add_space(app, invocation);
     add_streams(app, invocation);
     add_export(app, invocation);

@@ -92,6 +92,13 @@ std::string render_damage(const json& objects, std::string_view name) {
     return result;
 }
 
+std::string flatten_text(const json& flatten) {
+    const std::string state = text(flatten, "state");
+    if (state == "failed") return "failed: " + text(flatten, "reason");
+    if (state != "running") return state;
+    return size(flatten, "done_bytes") + " of " + size(flatten, "total_bytes") + " are done";
+}
+
 std::string initiator_text(const json& instance) {
     const std::string initiator = text(instance, "initiator");
     return initiator.empty() ? "any (no MAC was given)" : initiator;
@@ -139,7 +146,10 @@ std::string render_instances(const json& instances) {
 std::string render_instance(const json& instance) {
     std::string result = text(instance, "name") + "\n";
     if (!text(instance, "damage").empty()) result += field("damage", text(instance, "damage"));
-    result += field("template", text(instance, "template"));
+    result += field("template", or_dash(text(instance, "template")));
+    if (const json& flatten = at(instance, "flatten"); flatten.is_object()) {
+        result += field("flatten", flatten_text(flatten));
+    }
     result +=
         field("size", size(instance, "size_bytes") + ", " + size(instance, "allocated_bytes") +
                           " of its own, " + text(instance, "block_size") + "-byte blocks");

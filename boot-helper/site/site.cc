@@ -23,7 +23,9 @@ constexpr std::size_t problems_max = 100;  ///< the oldest goes first
 /// Beside cowtgt.toml: seeds/NAME/user-data for cloud-init.
 constexpr const char* seeds_folder = "seeds";
 
+/// Under which what it boots with is known: that of its template, or its own without one.
 std::string ref_text(const store::InstanceInfo& info) {
+    if (info.template_name.empty()) return info.name;
     return info.template_name + "@" + std::to_string(info.template_version);
 }
 
@@ -179,8 +181,7 @@ void Site::take_record(const store::InstanceInfo& info, Machine& machine) {
         machine.mode = BootMode::disk;  // what every image may do by itself
         return;
     }
-    const std::filesystem::path folder =
-        store_.boot_folder(info.template_name, info.template_version);
+    const std::filesystem::path folder = store_.boot_folder(info);
     machine.mode = record->mode;
     machine.dialect = record->dialect;
     machine.kernel = blob_of(record->kernel, folder);
@@ -195,9 +196,11 @@ const std::optional<BootRecord>& Site::record_of(const store::InstanceInfo& info
     const std::string ref = ref_text(info);
     const auto found = records_.find(ref);
     if (found != records_.end()) return found->second;
-    auto record = read_boot_record(store_.boot_folder(info.template_name, info.template_version));
+    auto record = read_boot_record(store_.boot_folder(info));
     if (record) return records_.emplace(ref, std::move(*record)).first->second;
-    if (record.error().code == ErrorCode::not_found) {
+    if (record.error().code == ErrorCode::not_found && info.template_name.empty()) {
+        // It boots from its disk.
+    } else if (record.error().code == ErrorCode::not_found) {
         uncaptured_.push_back({info.template_name, info.template_version, ""});
     } else {
         report_problem(record.error().message);

@@ -297,6 +297,7 @@ InstanceInfo describe(const Context& context, std::string_view name,
     info.uuid = document.uuid;
     info.created_at = document.created_at;
     info.boot_phase = document.boot_phase;
+    info.is_flattening = document.is_flattening;
     info.identity = document.identity;
     return info;
 }

@@ -180,6 +180,14 @@ constexpr std::array boot_phase_names = {
     std::pair{BootPhase::fresh, "fresh"},
 };
 
+/// Documents of instances that never stood on nothing have none.
+void take_flattening(const json& fields, InstanceDocument& document) {
+    document.is_flattening = fields.value("is_flattening", false);
+    if (fields.contains("former_parent")) {
+        take_uuid(fields, "former_parent", document.former_parent);
+    }
+}
+
 /// Documents from before there were ephemeral instances have none.
 void take_boot_phase(const json& fields, BootPhase& phase) {
     const auto found = fields.find("boot_phase");
@@ -323,6 +331,7 @@ void take_instance(const json& fields, InstanceDocument& document) {
     for (const json& item : fields.at("identity"))
         document.identity.push_back(item_from(item));
     take_chain(fields, document);
+    take_flattening(fields, document);
     take_boot_phase(fields, document.boot_phase);
 }
 
@@ -381,7 +390,7 @@ std::string encode(const InstanceDocument& document) {
     json items = json::array();
     for (const IdentityItem& item : document.identity)
         items.push_back(to_json(item));
-    return render({{"uuid", to_string(document.uuid)},
+    json fields = {{"uuid", to_string(document.uuid)},
                    {"template",
                     {{"name", document.template_name},
                      {"version", document.template_version},
@@ -394,8 +403,12 @@ std::string encode(const InstanceDocument& document) {
                    {"identity_wishes", to_json(document.identity_wishes)},
                    {"identity", std::move(items)},
                    {"boot_phase", name_in(boot_phase_names, document.boot_phase)},
-                   {"chain", chain_of(document)}},
-                  "instance");
+                   {"chain", chain_of(document)}};
+    if (document.is_flattening) fields["is_flattening"] = true;
+    if (!document.former_parent.is_nil()) {
+        fields["former_parent"] = to_string(document.former_parent);
+    }
+    return render(std::move(fields), "instance");
 }
 
 std::string encode(const SumsDocument& document) {

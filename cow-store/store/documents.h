@@ -107,6 +107,10 @@ struct InstanceDocument {
     Uuid origin_layer;                     ///< the layer of that snapshot
     BootPhase boot_phase = BootPhase::running;
     std::vector<IdentityItem> identity;
+    bool is_flattening = false;  ///< on its way to stand on nothing
+    /// Once it does: what the live layer's file may still name as its parent. The layer follows
+    /// when it is opened.
+    Uuid former_parent;
 };
 
 /// What a stream of a snapshot begins with (STREAM.md), and what is kept of it while it arrives.

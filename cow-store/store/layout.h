@@ -19,7 +19,7 @@ namespace cowtgt::store {
 ///     store.json  lock  ballast  tmp/  sums/{UUID.json, UUID.xxh3}
 ///     templates/NAME/{tags.json, VERSION/{template.json, image.raw, chunks.xxh3, UUID.cow...,
 ///     boot/}}
-///     instances/NAME/{instance.json, live.cow, UUID.cow...}
+///     instances/NAME/{instance.json, live.cow, UUID.cow..., boot/}
 ///     receiving/NAME/{stream.json, received, live.cow}
 struct Layout {
     using Path = std::filesystem::path;
@@ -45,6 +45,7 @@ struct Layout {
         return version(name, number) / boot_folder;
     }
     Path instance(std::string_view name) const { return instances() / name; }
+    Path own_boot_folder(std::string_view name) const { return instance(name) / boot_folder; }
 
     static constexpr const char* tags_file = "tags.json";
     static constexpr const char* template_file = "template.json";

@@ -25,8 +25,10 @@ Result<void> check_parent(std::string_view name, const LayerSummary& layer, cons
 
 /// The live layer, recovered. What its document says about it was committed, so an interrupted
 /// change is ended here: a layer that was sealed but is still live is opened again, and one that is
-/// smaller than the disk grows.
-Result<RecoveredLayer> open_live(const Context& context, File& file, std::uint64_t size_bytes) {
+/// smaller than the disk grows, and one that names what it does not need any more forgets it.
+Result<RecoveredLayer> open_live(const Context& context, File& file,
+                                 const InstanceDocument& document) {
+    const std::uint64_t size_bytes = document.size_bytes;
     OpenContext opening;
     opening.boot_id = context.boot_id;
     Result<RecoveredLayer> layer = open_layer(file, opening);
@@ -35,9 +37,13 @@ Result<RecoveredLayer> open_live(const Context& context, File& file, std::uint64
     Result<void> done;
     if (summary.phase == LayerPhase::sealed) done = unseal_layer(file, opening);
     if (done && summary.virtual_size < size_bytes) done = grow_layer(file, opening, size_bytes);
+    const bool stands_alone = document.template_name.empty() && document.live_parent.is_nil();
+    const bool is_attached = stands_alone && !summary.parent.uuid.is_nil() &&
+                             summary.parent.uuid == document.former_parent;
+    if (done && is_attached) done = detach_layer(file, opening);
     if (!done) return std::move(done).error();
     const bool as_it_was =
-        summary.phase != LayerPhase::sealed && summary.virtual_size >= size_bytes;
+        summary.phase != LayerPhase::sealed && summary.virtual_size >= size_bytes && !is_attached;
     return as_it_was ? std::move(layer) : open_layer(file, opening);
 }
 
@@ -59,7 +65,7 @@ Result<std::unique_ptr<OpenedInstance>> open_instance(const Context& context,
 
     const std::filesystem::path path = context.layout.instance(name) / document->live_file;
     PosixFile file(std::move(locked->buffered), path.string());
-    Result<RecoveredLayer> layer = open_live(context, file, document->size_bytes);
+    Result<RecoveredLayer> layer = open_live(context, file, *document);
     if (!layer) {
         Error error = std::move(layer).error();
         error.message = "instance " + std::string(name) + ": " + error.message;

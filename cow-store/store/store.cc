@@ -216,6 +216,11 @@ std::filesystem::path Store::boot_folder(std::string_view name, std::uint32_t ve
     return state_->context.layout.boot_folder_of(name, version);
 }
 
+std::filesystem::path Store::boot_folder(const InstanceInfo& info) const {
+    if (info.template_name.empty()) return state_->context.layout.own_boot_folder(info.name);
+    return boot_folder(info.template_name, info.template_version);
+}
+
 Result<TemplateInfo> Store::tag_template(const TemplateRef& ref, std::string_view tag) {
     return store::tag_template(state_->exclusive(), ref, tag);
 }

@@ -113,7 +113,8 @@ struct InstanceInfo {
     std::vector<std::string> snapshots;  ///< labels, from the oldest to the newest
     std::string origin;                  ///< "web01@before" for the clone of a snapshot, else empty
     BootPhase boot_phase = BootPhase::running;
-    std::string damage;  ///< why it cannot be used; empty: nothing is known to be wrong
+    bool is_flattening = false;  ///< on its way to stand on no template
+    std::string damage;          ///< why it cannot be used; empty: nothing is known to be wrong
 };
 
 struct SnapshotInfo {
@@ -271,6 +272,8 @@ public:
     Result<void> add_boot_folder(const TemplateRef& ref, const FillBootFolder& fill);
     /// Where it is or would be.
     std::filesystem::path boot_folder(std::string_view name, std::uint32_t version) const;
+    /// What this instance boots with: its template's, or its own once it stands on none.
+    std::filesystem::path boot_folder(const InstanceInfo& info) const;
 
     /// Whether remove_template would be refused; else the bytes that it would give back.
     Result<std::uint64_t> try_remove_template(const TemplateRef& ref) const;

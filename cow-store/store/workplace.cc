@@ -40,6 +40,8 @@ constexpr std::array work_names = {
              ", which is still there to be finished"},
     WorkName{Work::rebase, "rebase", "dropped an interrupted rebase of instance ",
              ", which keeps what it has"},
+    WorkName{Work::flatten, "flatten", "dropped an interrupted flatten of instance ",
+             ", which stands on what it stood on"},
     WorkName{Work::remove_stream, "rm-stream",
              "finished the removal of what had arrived of a stream for instance ", ""},
     WorkName{Work::boot_folder, "boot", "", ""},  // looked for again when it is needed

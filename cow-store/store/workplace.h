@@ -23,6 +23,7 @@ enum class Work {
     commit,
     receive,
     rebase,
+    flatten,
     remove_stream,
     boot_folder,
     remove_template,

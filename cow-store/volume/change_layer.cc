@@ -64,4 +64,15 @@ Result<void> grow_layer(File& file, const OpenContext& context, std::uint64_t vi
     return flip(file, next);
 }
 
+Result<void> detach_layer(File& file, const OpenContext& context) {
+    Result<RecoveredLayer> layer = open_layer(file, context);
+    if (!layer) return std::move(layer).error();
+    Superblock next = layer->state().superblock;
+    CHECK(next.phase == LayerPhase::clean);
+    next.parent_uuid = {};
+    next.parent_content_id = 0;
+    next.overlap_limit = 0;
+    return flip(file, next);
+}
+
 }  // namespace cowtgt

@@ -47,7 +47,7 @@ Geometry Volume::Engine::geometry() const {
             BlockCount{superblock.virtual_size / superblock.block_size}};
 }
 
-void Volume::Engine::submit(BlockRequest& request) {
+void Volume::Engine::submit(BlockRequest& request, WriteKind kind) {
     const std::uint64_t block_size = state_->superblock.block_size;
     Operation& operation = operations_.take();
     operation.request = &request;
@@ -59,6 +59,7 @@ void Volume::Engine::submit(BlockRequest& request) {
     operation.first_cluster = operation.offset / cluster_size;
     operation.end_cluster = (operation.offset + operation.length + cluster_size - 1) / cluster_size;
     operation.next_cluster = Operation::not_begun;
+    operation.fills = kind == WriteKind::where_inherited;
     operation.pending = 0;
     operation.planned_parts = 0;
     operation.record_mark = 0;

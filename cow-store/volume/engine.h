@@ -25,6 +25,7 @@ BlockOutcome failure_of(int os_errno);
 ///   engine.cc             requests in, answers out, a turn of the loop
 ///   read_path.cc          chain look-up, file reads
 ///   write_path.cc         writes: plan, merge, data
+///   fill_path.cc          what lies below is taken over
 ///   deallocate_path.cc    deallocations
 ///   space_path.cc         what may be granted, preallocation, punching
 ///   commit_path.cc        records, flushes, fencing
@@ -36,7 +37,9 @@ public:
     ~Engine();
 
     Geometry geometry() const;
-    void submit(BlockRequest& request);
+    enum class WriteKind { anywhere, where_inherited };
+    void submit(BlockRequest& request, WriteKind kind);
+    Stretch below_live(std::uint64_t offset, std::uint64_t most) const;
     ProvisioningRun provisioning(Lba first, BlockCount wanted) const;
     bool run_ready();
     void close(CloseDone done);
@@ -85,6 +88,14 @@ private:
     static void write_done(FileOperation& io, int os_errno);
     void piece_done(Operation& operation, int os_errno);
     void finish_change(Operation& operation);
+
+    // fill_path.cc
+    struct ClusterRun {
+        std::uint64_t first = 0;
+        std::uint64_t count = 0;
+    };
+    std::vector<ClusterRun> runs_to_fill(const Operation& operation) const;
+    void start_fill(Operation& operation);
 
     // deallocate_path.cc
     void start_deallocate(Operation& operation);

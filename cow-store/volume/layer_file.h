@@ -115,6 +115,10 @@ Result<void> unseal_layer(File& file, const OpenContext& context);
 /// Requires: the layer is not sealed; `virtual_size` is possible (create_layer).
 Result<void> grow_layer(File& file, const OpenContext& context, std::uint64_t virtual_size);
 
+/// Makes a layer stand on nothing: what it inherits reads as zeros from then on. For whoever knows
+/// that it inherits nothing else. Requires: the layer is not sealed.
+Result<void> detach_layer(File& file, const OpenContext& context);
+
 /// One layer of a chain that is read by code that may wait.
 struct ChainLayer {
     const ClusterMap* map = nullptr;

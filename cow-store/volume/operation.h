@@ -27,6 +27,7 @@ struct Operation {
     std::uint64_t end_cluster = 0;    ///< ... up to here
     /// deallocate: how far it has come
     std::uint64_t next_cluster = not_begun;
+    bool fills = false;               ///< write: only where the live layer inherits
     std::uint32_t pending = 0;        ///< file operations (and whoever is still adding some)
     std::uint32_t planned_parts = 0;  ///< assignments to the map that its grant allowed for
     std::uint32_t reader_epoch = 0;   ///< reads: see Quarantine

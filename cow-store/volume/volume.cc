@@ -16,7 +16,13 @@ Geometry Volume::geometry() const {
     return engine_->geometry();
 }
 void Volume::submit(BlockRequest& request) {
-    engine_->submit(request);
+    engine_->submit(request, Engine::WriteKind::anywhere);
+}
+void Volume::fill(BlockRequest& request) {
+    engine_->submit(request, Engine::WriteKind::where_inherited);
+}
+Volume::Stretch Volume::below_live(std::uint64_t offset, std::uint64_t most) const {
+    return engine_->below_live(offset, most);
 }
 ProvisioningRun Volume::provisioning(Lba first, BlockCount wanted) const {
     return engine_->provisioning(first, wanted);

@@ -82,6 +82,18 @@ public:
 
     Geometry geometry() const override;
     void submit(BlockRequest& request) override;
+    /// A write that changes nothing of what the disk reads: its data, which the caller has just
+    /// read there, goes into the live layer where that inherits still, but for what is zeros. The
+    /// rest, which others may have written meanwhile, stays as it is.
+    /// Requires: the range is whole clusters, but for the end of the disk.
+    void fill(BlockRequest& request);
+    struct Stretch {
+        std::uint64_t offset = 0;  ///< bytes
+        std::uint64_t length = 0;  ///< bytes
+    };
+    /// Whole clusters from `offset` on, about `most` bytes at most, that are read from below the
+    /// live layer. Length 0: there are none before the returned offset, where to go on. No I/O.
+    Stretch below_live(std::uint64_t offset, std::uint64_t most) const;
     ProvisioningRun provisioning(Lba first, BlockCount wanted) const override;
     std::optional<std::uint64_t> allocated_bytes() const override;
     std::optional<std::uint64_t> available_bytes() const override;

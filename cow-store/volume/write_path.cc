@@ -27,7 +27,9 @@ void Volume::Engine::start_change(Operation& operation) {
         activate();
         return;
     }
-    if (operation.request->operation == BlockOperation::write) {
+    if (operation.fills) {
+        start_fill(operation);
+    } else if (operation.request->operation == BlockOperation::write) {
         start_write(operation);
     } else {
         start_deallocate(operation);

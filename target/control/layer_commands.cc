@@ -77,6 +77,7 @@ Result<json> Operations::snapshot(const json& arguments) {
     if (!name) return name.error();
     auto label = optional_text_argument(arguments, "label");
     if (!label) return label.error();
+    if (auto free = check_not_flattening(*name); !free) return free.error();
     json result;
     const Result<void> done = live_.while_paused(*name, [&]() -> Result<void> {
         auto made = store_.snapshot(*name, label->value_or(""));
@@ -189,6 +190,7 @@ Result<json> Operations::commit(const json& arguments) {
     if (!to) return to.error();
     auto clean = flag_argument(arguments, "require_clean");
     if (!clean) return clean.error();
+    if (auto free = check_not_flattening(*name); !free) return free.error();
     json result;
     const Result<void> done = live_.while_paused(*name, [&]() -> Result<void> {
         auto made = store_.commit({.instance = *name, .name = *to, .require_clean = *clean});

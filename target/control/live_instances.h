@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,24 @@ struct SessionInfo {
     std::string initiator_address;  ///< "10.0.0.7:51234", IPv6 in brackets
     std::string isid;               ///< 12 hex digits
     std::string since;              ///< RFC 3339, UTC
+};
+
+/// How far an instance is on its way to stand on nothing else.
+struct FlattenProgress {
+    enum class State { running, done, cancelled, failed };
+    State state = State::running;
+    std::uint64_t done_bytes = 0;   ///< of the disk
+    std::uint64_t total_bytes = 0;  ///< of the disk
+    std::string reason;             ///< of a failure
+};
+
+/// What happens when that ends; on the control thread. One of the two is called, but for the end of
+/// the daemon.
+struct FlattenEnd {
+    /// Nothing is read from below any more, and nobody has the files open.
+    std::function<Result<void>()> finish;
+    /// It was cancelled, or has failed.
+    std::function<void()> give_up;
 };
 
 /// What the admin operations need from whoever serves the instances. The daemon implements it; the
@@ -53,6 +73,14 @@ public:
 
     /// Layers of this instance are gone: its quota has more room.
     virtual void space_freed(std::string_view name) = 0;
+
+    /// Gives the live layer what it reads from below, in the background, while sessions go on; then
+    /// runs `end`. Requires: that is not under way.
+    virtual Result<void> begin_flatten(std::string_view name, FlattenEnd end) = 0;
+    /// refused when it is not under way.
+    virtual Result<void> cancel_flatten(std::string_view name) = 0;
+    /// Also of one that has ended, while the daemon runs; nothing: none was begun.
+    virtual std::optional<FlattenProgress> flatten_progress(std::string_view name) const = 0;
 
     /// Whether instances may be open at all: what lies on disk may change under whoever reads it.
     virtual bool serves() const = 0;

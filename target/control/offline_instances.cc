@@ -21,6 +21,16 @@ Result<void> OfflineInstances::while_paused(std::string_view,
     return change();
 }
 
+Result<void> OfflineInstances::begin_flatten(std::string_view name, FlattenEnd) {
+    return Error{ErrorCode::refused,
+                 "nobody serves " + std::string(name) + ", so nothing happens in the background"};
+}
+
+Result<void> OfflineInstances::cancel_flatten(std::string_view name) {
+    return Error{ErrorCode::refused,
+                 std::string(name) + " is not being flattened: cowtgtd does not run"};
+}
+
 bool OfflineInstances::serves() const {
     return false;
 }

@@ -18,6 +18,9 @@ public:
     Result<void> while_paused(std::string_view name,
                               const std::function<Result<void>()>& change) override;
     void space_freed(std::string_view) override {}
+    Result<void> begin_flatten(std::string_view name, FlattenEnd end) override;
+    Result<void> cancel_flatten(std::string_view name) override;
+    std::optional<FlattenProgress> flatten_progress(std::string_view) const override { return {}; }
     bool serves() const override;
     Result<void> at_rest(std::string_view name, const std::function<Result<void>()>& work) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,

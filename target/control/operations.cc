@@ -129,6 +129,7 @@ const Operations::CommandRow Operations::command_rows[] = {
     {"diff", &Operations::changes},
     {"receive", &Operations::receive},
     {"rebase", &Operations::rebase},
+    {"flatten", &Operations::flatten},
     {"commit", &Operations::commit},
     {"template tag", &Operations::template_tag},
     {"template note", &Operations::template_note},
@@ -199,6 +200,7 @@ std::vector<Error> Operations::bring_all_online() {
         const config::Machine machine = machines_.find(info.name);
         Result<void> online = settle_boot_phase(machine, info);
         if (online) online = put_online(machine);
+        if (online && info.is_flattening) online = go_on_flattening(info.name);
         if (!online) problems.push_back(with_prefix(info.name + ": ", online.error()));
     }
     return problems;
@@ -328,6 +330,7 @@ Result<json> Operations::show(const json& arguments) {
 
 Result<void> Operations::check_not_busy(std::string_view name) const {
     if (auto found = store_.find_instance(name); !found) return found.error();
+    if (auto free = check_not_flattening(name); !free) return free;
     if (!busy_->has(name)) return {};
     return Error{ErrorCode::in_use, "'" + std::string(name) +
                                         "' is being exported; wait for "
@@ -434,6 +437,13 @@ Result<json> Operations::set(const json& arguments) {
             return changed.error();
         }
     }
+    if (machine.ephemeral) {
+        if (auto free = check_not_flattening(*name); !free) return free.error();
+        if (info->template_name.empty()) {
+            return Error{ErrorCode::refused,
+                         *name + " stands on no template that it could go back to at each boot"};
+        }
+    }
     if (machine.physical_block != 0 && machine.physical_block < info->block_size) {
         return Error{ErrorCode::usage, *name + " has blocks of " +
                                            std::to_string(info->block_size) +
@@ -489,6 +499,7 @@ json Operations::describe(const store::InstanceInfo& info) const {
     json result =
         describe_instance(info, machines_.find(info.name), config_, live_.sessions(info.name));
     result["chap"] = chap_user_of(info.name);
+    result["flatten"] = describe_flattening(info.name);
     if (extensions_.describe_instance) extensions_.describe_instance(info.name, result);
     return result;
 }

@@ -34,6 +34,8 @@
 ///             damage,
 ///             settings [NAME=VALUE, where not as usual], ephemeral,
 ///             boot_phase (running|armed|fresh; null: not ephemeral),
+///             flatten (null: not since the daemon runs; {state (running|done|cancelled|failed),
+///             done_bytes, total_bytes, reason}),
 ///             identity [{where, kind, label, old, new, kept_because, note}],
 ///             sessions [{initiator, address, isid, since}], snapshots [label], origin
 ///   snapshot: instance, label, ref, created_at, size_bytes, allocated_bytes, clones [name],
@@ -108,9 +110,9 @@ public:
     /// One command by its name on the wire: "plan", "apply", "adopt", "clone", "ls", "show",
     /// "rm", "rename", "reset", "set", "template ls", "template show", "template rm", "template
     /// tag", "template note", "snapshot", "snapshot ls", "snapshot rm", "snapshot restore",
-    /// "resize", "commit", "du", "diff", "receive", "rebase", "status". With dry_run a command that
-    /// destroys says what would happen, or why not. Arguments are an object of strings and numbers;
-    /// usage for an unknown command or argument.
+    /// "resize", "commit", "du", "diff", "receive", "rebase", "flatten", "status". With dry_run a
+    /// command that destroys says what would happen, or why not. Arguments are an object of strings
+    /// and numbers; usage for an unknown command or argument.
     Result<nlohmann::json> run(std::string_view command, const nlohmann::json& arguments);
 
     /// not_found when there is no such instance.
@@ -143,6 +145,7 @@ private:
     Result<nlohmann::json> template_note(const nlohmann::json& arguments);
     Result<nlohmann::json> space(const nlohmann::json& arguments);
     Result<nlohmann::json> rebase(const nlohmann::json& arguments);
+    Result<nlohmann::json> flatten(const nlohmann::json& arguments);
     Result<nlohmann::json> receive(const nlohmann::json& arguments);
     Result<nlohmann::json> changes(const nlohmann::json& arguments);
     Result<nlohmann::json> template_tag(const nlohmann::json& arguments);
@@ -164,7 +167,12 @@ private:
     Result<void> copy_secret(std::string_view from, std::string_view to);
     Result<void> forget_secret(std::string_view name);
 
-    /// not_found; in_use while it is being exported.
+    nlohmann::json describe_flattening(std::string_view name) const;
+    Result<void> begin_flatten(const std::string& name);
+    Result<void> go_on_flattening(const std::string& name);
+    Result<void> forget_template(const std::string& name);
+    Result<void> check_not_flattening(std::string_view name) const;
+    /// not_found; in_use while it is being exported or flattened.
     Result<void> check_not_busy(std::string_view name) const;
     /// Whether stop_for_change would be refused.
     Result<void> try_stop(std::string_view name) const;

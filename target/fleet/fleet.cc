@@ -358,6 +358,10 @@ Result<void> Fleet::resume(const std::string& instance, Entry& entry) {
         });
         ended.get();
         set_ring(entry, nullptr);
+        if (is_flattening(entry)) {
+            entry.flattening->progress.state = control::FlattenProgress::State::failed;
+            entry.flattening->progress.reason = volume.error().message;
+        }
         spdlog::error("cannot go on instance={} reason=\"{}\"", instance, volume.error().message);
         return volume.error();
     }
@@ -414,7 +418,8 @@ void Fleet::target_unused(net::RingWorker& ring, const std::string& instance) {
     executor_([this, &ring, instance] {
         const auto found = entries_.find(instance);
         if (shutting_down_ || found == entries_.end() || found->second.ring != &ring ||
-            found->second.readers != 0 || !facts(instance, found->second).empty()) {
+            found->second.readers != 0 || is_flattening(found->second) ||
+            !facts(instance, found->second).empty()) {
             return;
         }
         close(instance, found->second);

@@ -63,6 +63,9 @@ public:
     Result<void> while_paused(std::string_view name,
                               const std::function<Result<void>()>& change) override;
     void space_freed(std::string_view name) override;
+    Result<void> begin_flatten(std::string_view name, control::FlattenEnd end) override;
+    Result<void> cancel_flatten(std::string_view name) override;
+    std::optional<control::FlattenProgress> flatten_progress(std::string_view name) const override;
     bool serves() const override { return true; }
     Result<void> at_rest(std::string_view name, const std::function<Result<void>()>& work) override;
     Result<void> read_live(std::string_view name, const store::Store::Sink& sink,
@@ -81,17 +84,24 @@ public:
 
 private:
     struct Entry {
+        struct FlattenJob {
+            control::FlattenProgress progress;
+            control::FlattenEnd end;
+        };
         config::Machine machine;
-        net::RingWorker* ring = nullptr;  ///< where it is open; null: closed
-        std::uint64_t size_bytes = 0;     ///< while it is open
-        std::uint32_t readers = 0;        ///< of read_live
-        std::uint64_t sealed_bytes = 0;   ///< of its own, while it has a quota and is open
+        net::RingWorker* ring = nullptr;       ///< where it is open; null: closed
+        std::uint64_t size_bytes = 0;          ///< while it is open
+        std::uint32_t readers = 0;             ///< of read_live
+        std::optional<FlattenJob> flattening;  ///< the last one
+        std::uint64_t sealed_bytes = 0;        ///< of its own, while it has a quota and is open
     };
 
     Result<void> open(const std::string& instance, Entry& entry);
     Result<net::VolumeParts> open_volume(const std::string& instance, Entry& entry);
     net::SpaceQuota quota_of(const std::string& instance, Entry& entry);
     std::vector<SpaceSeen::Quota> quotas_in_use() const;
+    static bool is_flattening(const Entry& entry);
+    void flatten_ended(const std::string& instance, const BlockOutcome& outcome);
     Result<void> resume(const std::string& instance, Entry& entry);
     BlockOutcome close(const std::string& instance, Entry& entry);
     void drain();

@@ -107,6 +107,7 @@ struct RingWorker::Served {
     ring::Deferred ready;
     SpaceQuota quota;
     std::unique_ptr<Medium> medium;  ///< null: paused
+    Flattening flattening;
     DeviceGate gate;
     node::Target target;
     node::NameHolders name_holders;
@@ -339,6 +340,22 @@ void RingWorker::set_quota(const std::string& instance, const SpaceQuota& quota)
     if (found->second->medium) found->second->medium->volume.set_space_max(quota.max_bytes);
 }
 
+void RingWorker::begin_flatten(const std::string& instance, Flattening::Ended ended) {
+    Served& served = *targets_.at(instance);
+    CHECK(served.medium && !served.closing);
+    served.flattening.begin(served.medium->volume, std::move(ended));
+}
+
+void RingWorker::stop_flatten(const std::string& instance) {
+    const auto found = targets_.find(instance);
+    if (found != targets_.end()) found->second->flattening.stop();
+}
+
+std::uint64_t RingWorker::flatten_position(const std::string& instance) const {
+    const auto found = targets_.find(instance);
+    return found == targets_.end() ? 0 : found->second->flattening.done_bytes();
+}
+
 std::uint64_t RingWorker::allocated_bytes(const std::string& instance) const {
     const auto found = targets_.find(instance);
     return found == targets_.end() ? 0 : found->second->gate.allocated_bytes().value_or(0);
@@ -354,6 +371,7 @@ bool RingWorker::read(const std::string& instance, BlockRequest& request) {
 
 void RingWorker::end_sessions(Served& served) {
     served.closing = true;
+    served.flattening.stop();
     served.target.stop_background_work();
     for (const auto& [id, driver] : connections_) {
         if (driver->instance() == served.instance) driver->drop("the target goes offline");
@@ -399,6 +417,7 @@ void RingWorker::pause_target(const std::string& instance,
     Served& served = *targets_.at(instance);
     CHECK(served.medium && !served.closing);
     served.gate.close();
+    served.flattening.pause();
     served.medium->volume.close([this, &served, paused](const BlockOutcome& outcome) {
         // Not from inside the volume's own call.
         post([&served, paused, outcome] {
@@ -417,6 +436,7 @@ void RingWorker::resume_target(const std::string& instance, VolumeParts parts) {
     const bool other_size =
         volume.geometry().block_count.value != served.gate.geometry().block_count.value;
     served.gate.open(volume);
+    served.flattening.go_on(volume);
     if (other_size) served.target.capacity_changed();
 }
 
@@ -484,10 +504,12 @@ void RingWorker::tick() {
         driver->tick();
     }
     for (const auto& [instance, served] : targets_) {
-        const bool in_use =
-            served->target.session_count() != 0 || served->target.has_background_work();
+        const bool in_use = served->target.session_count() != 0 ||
+                            served->target.has_background_work() ||
+                            served->flattening.is_under_way();
         if (in_use) served->last_used = ticks_;
         served->target.second_passed();
+        served->flattening.second_passed();
         count_down(*served);
         see_space(*served);
         const bool unused = ticks_ - served->last_used >= options_.limits.unused_target_seconds;

@@ -13,6 +13,7 @@
 #include "cow-store/volume/chunk_sums.h"
 #include "cow-store/volume/volume.h"
 #include "target/iscsi/connection.h"
+#include "target/net/flattening.h"
 #include "target/net/socket_address.h"
 #include "target/node/buffer_pool.h"
 #include "target/node/catalogue.h"
@@ -157,6 +158,12 @@ public:
     void reconfigure(const std::string& instance, const scsi::LogicalUnitConfig& config);
     /// Another quota for a served instance; nothing to do when it is not served.
     void set_quota(const std::string& instance, const SpaceQuota& quota);
+    /// Begins to give a served instance all that lies below its live layer (Flattening); `ended` is
+    /// called on this thread. Requires: it is served, and not paused.
+    void begin_flatten(const std::string& instance, Flattening::Ended ended);
+    void stop_flatten(const std::string& instance);
+    /// Bytes of the disk that are done with; 0: nothing was begun.
+    std::uint64_t flatten_position(const std::string& instance) const;
     /// Of its live layer, on the host; 0: it is not served, or paused.
     std::uint64_t allocated_bytes(const std::string& instance) const;
     /// What is left of the store's file system.

@@ -3,7 +3,9 @@
 #include <atomic>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "target/control/live_instances.h"
@@ -37,6 +39,21 @@ public:
         return change();
     }
     void space_freed(std::string_view name) override { freed.emplace_back(name); }
+    Result<void> begin_flatten(std::string_view name, FlattenEnd end) override {
+        flattening[std::string(name)] = {};
+        flatten_end = std::move(end);
+        return {};
+    }
+    Result<void> cancel_flatten(std::string_view name) override {
+        if (!flattening.contains(name)) return Error{ErrorCode::refused, "is not being flattened"};
+        flattening.find(name)->second.state = FlattenProgress::State::cancelled;
+        flatten_end.give_up();
+        return {};
+    }
+    std::optional<FlattenProgress> flatten_progress(std::string_view name) const override {
+        const auto found = flattening.find(name);
+        return found == flattening.end() ? std::nullopt : std::optional(found->second);
+    }
     bool serves() const override { return true; }
     Result<void> at_rest(std::string_view name,
                          const std::function<Result<void>()>& work) override {
@@ -56,6 +73,8 @@ public:
 
     std::map<std::string, config::Machine, std::less<>> online;
     std::map<std::string, std::vector<SessionInfo>, std::less<>> sessions_of;
+    std::map<std::string, FlattenProgress, std::less<>> flattening;
+    FlattenEnd flatten_end;           ///< of the last begin_flatten()
     std::vector<std::string> freed;   ///< names, in the order of space_freed()
     std::vector<std::string> paused;  ///< names, in the order of while_paused()
     config::Secrets secrets;

@@ -538,5 +538,39 @@ TEST(PortalUrls, AWildcardBecomesAddressesThatCanBeReached) {
     }
 }
 
+TEST_F(OperationsTest, FlattenKeepsOthersOutAndTakesTheTemplateOutOfTheLine) {
+    value("clone", {{"template", "debian"}, {"name", "web01"}});
+    EXPECT_EQ(value("show", {{"name", "web01"}}).at("flatten"), json());
+    EXPECT_EQ(run("flatten", {{"name", "web01"}, {"cancel", true}}).error().code,
+              ErrorCode::refused);
+    EXPECT_EQ(value("flatten", {{"name", "web01"}}).at("flatten").at("state"), "running");
+    EXPECT_TRUE(store_->find_instance("web01")->is_flattening);
+    for (const char* command : {"flatten", "rm", "reset", "snapshot"}) {
+        const auto refused = run(command, {{"name", "web01"}});
+        ASSERT_FALSE(refused) << command;
+        EXPECT_EQ(refused.error().code, ErrorCode::in_use) << command;
+        EXPECT_NE(refused.error().message.find("--cancel web01"), std::string::npos) << command;
+    }
+    EXPECT_FALSE(run("set", {{"name", "web01"}, {"settings", {{"ephemeral", "yes"}}}}));
+    EXPECT_EQ(value("flatten", {{"name", "web01"}, {"cancel", true}}).at("flatten").at("state"),
+              "cancelled");
+    EXPECT_FALSE(store_->find_instance("web01")->is_flattening);
+
+    value("flatten", {{"name", "web01"}});
+    live_.flattening.clear();
+    open();  // as after the death of the daemon
+    EXPECT_TRUE(operations_->bring_all_online().empty());
+    EXPECT_TRUE(live_.flattening.contains("web01"));
+    const auto ended = live_.flatten_end.finish();
+    ASSERT_TRUE(ended) << ended.error().message;
+    live_.flattening.clear();
+    EXPECT_EQ(value("show", {{"name", "web01"}}).at("template"), json());
+    EXPECT_EQ(operations_->machines().at("web01").template_ref, "");
+    EXPECT_TRUE(value("plan").at("notes").empty());
+    EXPECT_TRUE(value("plan").at("change").empty());
+    EXPECT_FALSE(run("set", {{"name", "web01"}, {"settings", {{"ephemeral", "yes"}}}}));
+    value("template rm", {{"template", "debian"}});
+}
+
 }  // namespace
 }  // namespace cowtgt::control

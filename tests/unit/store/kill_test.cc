@@ -61,10 +61,17 @@ protected:
         }
     }
 
-    static void need_instance(Store& store, const std::string& name) {
+    void need_instance(Store& store, const std::string& name) const {
+        need_template(store);
         if (!store.find_instance(name)) {
             ASSERT_TRUE(clone(store, name));
         }
+    }
+
+    void need_fresh_instance(Store& store) const {
+        need_template(store);
+        need_no_instance(store, "web01");
+        ASSERT_TRUE(clone(store, "web01"));
     }
 
     static void need_no_instance(Store& store, const std::string& name) {
@@ -269,11 +276,7 @@ TEST_F(Kill, AFolderThatIsNotSyncedIsFound) {
 }
 
 TEST_F(Kill, RemoveInstance) {
-    walk({.prepare =
-              [this](Store& store) {
-                  need_template(store);
-                  need_instance(store, "web01");
-              },
+    walk({.prepare = [this](Store& store) { need_instance(store, "web01"); },
           .make = [](Store& store) { return store.remove_instance("web01"); },
           .is_made = [this](Store& store) { return !is_whole(store, "web01"); },
           .sentences = {"finished the removal of instance web01"}});
@@ -292,7 +295,6 @@ TEST_F(Kill, RemoveTemplate) {
 TEST_F(Kill, Rename) {
     walk({.prepare =
               [this](Store& store) {
-                  need_template(store);
                   need_no_instance(store, "web02");
                   need_instance(store, "web01");
               },
@@ -310,7 +312,6 @@ TEST_F(Kill, Reset) {
     Uuid before;
     walk({.prepare =
               [this, &before](Store& store) {
-                  need_template(store);
                   need_instance(store, "web01");
                   before = layer_of(store, "web01");
               },
@@ -489,6 +490,41 @@ TEST_F(Kill, ResetForABoot) {
                         "has"}});
 }
 
+TEST_F(Kill, FlattenWithoutADaemon) {
+    walk({.prepare = [this](Store& store) { need_fresh_instance(store); },
+          .make = [](Store& store) { return Reshape(store).flatten_now("web01"); },
+          .is_made =
+              [this](Store& store) {
+                  EXPECT_TRUE(is_whole(store, "web01"));
+                  return store.find_instance("web01")->template_name.empty();
+              },
+          .sentences = {"dropped an interrupted flatten of instance web01, which stands on what it "
+                        "stood on"}});
+}
+
+TEST_F(Kill, TheEndOfAFlatten) {
+    walk({.prepare =
+              [this](Store& store) {
+                  need_fresh_instance(store);
+                  ASSERT_TRUE(Reshape(store).note_flattening("web01"));
+              },
+          .make = [](Store& store) -> Result<void> {
+              if (auto done = Reshape(store).finish_flatten("web01"); !done) return done;
+              const auto opened = store.open_instance("web01");
+              return opened ? Result<void>{} : opened.error();
+          },
+          .is_made =
+              [](Store& store) {
+                  const InstanceInfo info = store.find_instance("web01").value();
+                  const auto opened = store.open_instance("web01");
+                  EXPECT_TRUE(opened) << message_of(opened);
+                  const bool stands_alone = (*opened)->layer.summary().parent.uuid.is_nil();
+                  EXPECT_EQ(stands_alone, info.template_name.empty() && !info.is_flattening);
+                  return stands_alone;
+              },
+          .sentences = {}});
+}
+
 TEST_F(Kill, Rebase) {
     const TemplateRef second{.name = "debian12", .version = 2, .tag = ""};
     walk({.prepare =
@@ -539,7 +575,6 @@ void send_to_copy(Store& store, const std::string& label, const std::string& fro
 TEST_F(Kill, AnInstanceOfAStream) {
     walk({.prepare =
               [this](Store& store) {
-                  need_template(store);
                   need_instance(store, "web01");
                   if (store.snapshots("web01").value().empty()) {
                       ASSERT_TRUE(store.snapshot("web01", "s"));
@@ -560,7 +595,6 @@ TEST_F(Kill, AnInstanceOfAStream) {
 TEST_F(Kill, TheNextSnapshotOfAStream) {
     walk({.prepare =
               [this](Store& store) {
-                  need_template(store);
                   need_instance(store, "web01");
                   if (store.snapshots("web01").value().empty()) {
                       ASSERT_TRUE(store.snapshot("web01", "one"));

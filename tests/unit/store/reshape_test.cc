@@ -55,5 +55,65 @@ TEST_F(ReshapeTest, IsRefusedWithSnapshotsAndWithoutATemplate) {
     EXPECT_EQ(Reshape(*store_).rebase("web01", second_).error().code, ErrorCode::in_use);
 }
 
+TEST_F(ReshapeTest, FlattenedWithoutADaemonItReadsTheSameAndNeedsNoTemplate) {
+    write_mark("web01", 'a');
+    const Content content = export_of(*store_, "web01");
+    const auto done = Reshape(*store_).flatten_now("web01");
+    ASSERT_TRUE(done) << message_of(done);
+    EXPECT_EQ(difference(export_of(*store_, "web01"), content), Difference{});
+    EXPECT_EQ(store_->find_instance("web01")->template_name, "");
+    EXPECT_EQ(store_->space_of("web01")->shared_bytes, 0U);
+    EXPECT_EQ(layer_files("web01"), 1U);
+    EXPECT_TRUE(store_->remove_template({.name = "debian12", .version = 0, .tag = ""}));
+    EXPECT_EQ(difference(export_of(*store_, "web01"), content), Difference{});
+    EXPECT_EQ(store_->reset_instance("web01").error().code, ErrorCode::refused);
+    EXPECT_EQ(message_of(Reshape(*store_).flatten_now("web01")),
+              "instance web01 stands on no template already");
+    ASSERT_TRUE(store_->snapshot("web01", "s"));
+    EXPECT_EQ(difference(export_of(*store_, "web01"), content), Difference{});
+}
+
+/// Whoever serves it has filled in what the layer inherited; here, everything.
+TEST_F(ReshapeTest, TheMomentOfFlatteningIsTheDocumentAndTheLayerFollows) {
+    std::filesystem::create_directory(store_->boot_folder("debian12", 1));
+    write_file("kernel", "a kernel");
+    std::filesystem::rename(folder() / "kernel", store_->boot_folder("debian12", 1) / "kernel");
+    const Uuid parent = store_->open_instance("web01").value()->layer.summary().parent.uuid;
+    EXPECT_FALSE(parent.is_nil());
+    ASSERT_TRUE(Reshape(*store_).note_flattening("web01"));
+    EXPECT_TRUE(store_->find_instance("web01")->is_flattening);
+    {
+        const auto opened = store_->open_instance("web01");
+        EXPECT_EQ(Reshape(*store_).finish_flatten("web01").error().code, ErrorCode::in_use);
+    }
+    const auto done = Reshape(*store_).finish_flatten("web01");
+    ASSERT_TRUE(done) << message_of(done);
+    const InstanceInfo info = store_->find_instance("web01").value();
+    EXPECT_EQ(info.template_name, "");
+    EXPECT_FALSE(info.is_flattening);
+    EXPECT_EQ(read_all(store_->boot_folder(info) / "kernel").size(), 8U);
+    ASSERT_TRUE(store_->remove_template({.name = "debian12", .version = 0, .tag = ""}));
+    EXPECT_EQ(read_all(store_->boot_folder(info) / "kernel").size(), 8U);
+    for (int i = 0; i < 2; ++i) {
+        const auto opened = store_->open_instance("web01");
+        ASSERT_TRUE(opened) << message_of(opened);
+        EXPECT_TRUE((*opened)->layer.summary().parent.uuid.is_nil());
+        EXPECT_EQ((*opened)->layer.summary().parent.overlap_limit, 0U);
+    }
+    EXPECT_TRUE(store_->remove_instance("web01"));
+}
+
+TEST_F(ReshapeTest, SnapshotsAreInTheWayOfFlattening) {
+    ASSERT_TRUE(store_->snapshot("web01", "s"));
+    EXPECT_EQ(message_of(Reshape(*store_).try_flatten("web01")),
+              "the snapshots of instance web01 stand on what is below it: s; remove these first");
+    EXPECT_FALSE(Reshape(*store_).note_flattening("web01"));
+    ASSERT_TRUE(store_->remove_snapshot("web01", "s"));
+    EXPECT_TRUE(Reshape(*store_).try_flatten("web01"));
+    ASSERT_TRUE(Reshape(*store_).note_flattening("web01"));
+    ASSERT_TRUE(Reshape(*store_).forget_flattening("web01"));
+    EXPECT_FALSE(store_->find_instance("web01")->is_flattening);
+}
+
 }  // namespace
 }  // namespace cowtgt::store

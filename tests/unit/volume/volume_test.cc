@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "cow-store/map/cluster_map.h"
@@ -43,8 +44,13 @@ public:
                                           BaseImage{base_, base_size_}, options);
     }
 
+    /// As somebody who has read `count` blocks that hold `read` and then fills them in.
+    BlockStatus fill_in(std::uint64_t first_block, std::uint64_t count, std::byte read) {
+        return run(BlockOperation::write, first_block, count, read, &Volume::fill).status;
+    }
     BlockOutcome run(BlockOperation operation, std::uint64_t first_block, std::uint64_t count,
-                     std::byte fill = std::byte{0}) {
+                     std::byte fill = std::byte{0},
+                     void (Volume::*submit)(BlockRequest&) = &Volume::submit) {
         BlockRequest request;
         request.operation = operation;
         request.first_block = Lba{first_block};
@@ -62,7 +68,7 @@ public:
         request.done = [](BlockRequest& done, const BlockOutcome& outcome) {
             *static_cast<Answer*>(done.owner) = {true, outcome};
         };
-        volume->submit(request);
+        ((*volume).*submit)(request);
         EXPECT_FALSE(answer.given);
         turn_until([&] { return answer.given; });
         lent = request.lent;
@@ -274,6 +280,55 @@ TEST(Volume, WithNothingLeftOfAQuotaDeallocatingStillWorks) {
     EXPECT_EQ(machine.first_byte(60'000), std::byte{7});
     EXPECT_EQ(machine.close(), BlockStatus::good);
     EXPECT_LE(machine.file.allocated_bytes(), 4U << 20);
+}
+
+TEST(Volume, AFillTakesOverWhatIsInheritedAndNothingElse) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 512 << 10);
+    ASSERT_EQ(machine.write(8, 8, std::byte{1}), BlockStatus::good);
+    ASSERT_EQ(machine.run(BlockOperation::deallocate, 24, 8).status, BlockStatus::good);
+    const auto stretch = [&](std::uint64_t offset) {
+        const Volume::Stretch found = machine.volume->below_live(offset, 64 << 10);
+        return std::pair{found.offset, found.length};
+    };
+    EXPECT_EQ(stretch(0), (std::pair<std::uint64_t, std::uint64_t>{0, 4096}));
+    EXPECT_EQ(stretch(4096), (std::pair<std::uint64_t, std::uint64_t>{8192, 4096}));
+    EXPECT_EQ(stretch(12288), (std::pair<std::uint64_t, std::uint64_t>{16384, 64 << 10}));
+    EXPECT_EQ(machine.fill_in(0, 64, std::byte{7}), BlockStatus::good);
+    EXPECT_EQ(machine.first_byte(0), std::byte{7});
+    EXPECT_EQ(machine.first_byte(8), std::byte{1});   // written before
+    EXPECT_EQ(machine.first_byte(24), std::byte{0});  // deallocated before
+    EXPECT_EQ(stretch(0), (std::pair<std::uint64_t, std::uint64_t>{64 * 512, 64 << 10}));
+    // Zeros take no space, whatever the base has: the caller has read them.
+    const std::uint64_t before = machine.volume->statistics().allocated_bytes;
+    EXPECT_EQ(machine.fill_in(64, 64, std::byte{0}), BlockStatus::good);
+    EXPECT_EQ(machine.volume->statistics().allocated_bytes, before);
+    for (std::uint64_t at = 64; at < 1024; at += 64)
+        EXPECT_EQ(machine.fill_in(at, 64, std::byte{7}), BlockStatus::good);
+    EXPECT_EQ(stretch(0), (std::pair<std::uint64_t, std::uint64_t>{1 << 20, 0}));
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+    // It reads the same without what was below.
+    OpenContext context;
+    context.boot_id = sim::boot_id_of(1);
+    ASSERT_TRUE(detach_layer(machine.file, context));
+    EXPECT_EQ(inspect_layer(machine.file)->parent.overlap_limit, 0U);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{9}));
+    machine.open();
+    EXPECT_EQ(machine.first_byte(0), std::byte{7});
+    EXPECT_EQ(machine.first_byte(1023), std::byte{7});
+    EXPECT_EQ(machine.first_byte(1024), std::byte{0});
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+}
+
+TEST(Volume, AFillMeetsTheQuota) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 1 << 20);
+    machine.open(0);
+    EXPECT_EQ(machine.fill_in(0, 64, std::byte{7}), BlockStatus::out_of_space);
+    EXPECT_EQ(machine.first_byte(0), std::byte{7});
+    EXPECT_EQ(machine.close(), BlockStatus::good);
 }
 
 TEST(Volume, DeallocatedSpaceGoesBackToTheHost) {
