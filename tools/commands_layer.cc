@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/cowtgt_render.h"
+#include "tools/cowtgt_site.h"
 
 namespace cowtgt::tools {
 
@@ -14,6 +15,8 @@ struct Words {
     std::string name, to, size, label;
     bool dry_run = false;
     bool require_clean = false;
+    bool keep = false;
+    bool force = false;
 };
 
 /// NAME@LABEL, or NAME and LABEL.
@@ -32,6 +35,42 @@ std::string render_snapshot_change(const json& result) {
         return would + "restored " + result.value("restored", "") + "\n";
     }
     return would + "removed " + result.value("removed", "") + "\n";
+}
+
+Result<json> run_rebase(const config::Config& config, const Words& words) {
+    auto site = open_site(config);
+    if (!site) return site.error();
+    json arguments = {{"name", words.name}, {"template", words.to}, {"dry_run", words.dry_run}};
+    if (!words.keep && words.force) {
+        return Error{ErrorCode::usage, "--force says what wins in a merge; it needs --keep"};
+    }
+    if (!words.keep) return ask(*site, "rebase", arguments);
+    arguments["keep"] = true;
+    arguments["force"] = words.force;
+    if (site->daemon) return site->daemon->call("rebase", arguments);
+    auto job = site->offline->operations->begin_rebase(arguments);
+    if (!job) return job.error();
+    return job->run({});
+}
+
+std::string render_rebase(const json& result) {
+    const bool dry_run = result.value("dry_run", false);
+    std::string said = (dry_run ? "would have put " : "put ") + result.value("name", "") + " on " +
+                       result.value("template", "") + "\n";
+    if (!result.contains("kept_bytes")) return said;
+    constexpr std::size_t shown_max = 20;
+    said += "kept " + std::to_string(result.value("kept_bytes", std::uint64_t{0})) +
+            " bytes that it wrote, " +
+            std::to_string(result.value("conflict_bytes", std::uint64_t{0})) +
+            " of them in conflict\n";
+    const json& conflicts = result.at("conflicts");
+    for (std::size_t i = 0; i < conflicts.size() && i < shown_max; ++i) {
+        said += "  at byte " + std::to_string(conflicts[i].value("offset", std::uint64_t{0})) +
+                ": " + std::to_string(conflicts[i].value("length", std::uint64_t{0})) + "\n";
+    }
+    if (conflicts.size() > shown_max) said += "  and more; see --json\n";
+    const std::string unclean = result.value("unclean", "");
+    return unclean.empty() ? said : said + "not shut down: " + unclean + "\n";
 }
 
 void add_snapshot(CLI::App& app, Invocation& invocation, Words& words) {
@@ -95,17 +134,16 @@ void add_layers(CLI::App& app, Invocation& invocation) {
     CLI::App* rebase = add_command(
         app, invocation, "rebase", "put an instance on another version of its template, or another",
         "Example:\n  cowtgt rebase web01 debian12@4\n\n"
-        "Everything written to it is lost; it keeps its name, MAC and the seed of its identity.",
-        asking("rebase",
-               [&words] {
-                   return json{
-                       {"name", words.name}, {"template", words.to}, {"dry_run", words.dry_run}};
-               }),
-        [](const json& result) {
-            const bool dry_run = result.value("dry_run", false);
-            return (dry_run ? "would have put " : "put ") + result.value("name", "") + " on " +
-                   result.value("template", "") + "\n";
-        });
+        "Everything written to it is lost; it keeps its name, MAC and the seed of its identity.\n"
+        "With --keep what it wrote stays, merged by blocks of 4 KiB: -n --keep lists the blocks\n"
+        "that both it and the other version changed, which are refused without --force. Blocks\n"
+        "are not files: a file system is merged well only where one side left it alone. The\n"
+        "instance must be shut down, and is offline meanwhile.",
+        [&words](const config::Config& config) { return run_rebase(config, words); },
+        render_rebase);
+    rebase->add_flag("--keep", words.keep, "what was written since, by blocks");
+    rebase->add_flag("--force", words.force,
+                     "with --keep: where both changed, the instance's blocks win");
     rebase->add_option("name", words.name, "name of the instance")->required()->type_name("NAME");
     rebase->add_option("template", words.to, "NAME, NAME@VERSION or NAME@TAG")
         ->required()

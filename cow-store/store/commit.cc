@@ -21,18 +21,6 @@ namespace cowtgt::store {
 
 namespace {
 
-/// What identifies the disk as the instance has it now.
-Result<identity::Recipe> examine_instance(const Context& context, std::string_view name,
-                                          const identity::Recipe& of_template) {
-    const Result<std::unique_ptr<OpenedInstance>> opened = open_instance(context, name);
-    if (!opened) return opened.error();
-    const OpenedInstance& instance = **opened;
-    ChainReader disk(instance.below, instance.info.size_bytes, "instance " + std::string(name));
-    disk.put_on_top(instance.layer.map(), instance.live_buffered.get(),
-                    instance.layer.summary().parent.overlap_limit);
-    return examine_disk(disk, of_template);
-}
-
 /// A file system with a journal that was not replayed keeps its UUID in every clone.
 Result<void> check_is_clean(std::string_view name, const identity::Recipe& recipe) {
     for (const identity::Finding& finding : identity::findings_of(recipe)) {
@@ -85,6 +73,17 @@ Result<void> lay_out(const Context& context, const std::filesystem::path& folder
 }
 
 }  // namespace
+
+Result<identity::Recipe> examine_instance(const Context& context, std::string_view name,
+                                          const identity::Recipe& of_template) {
+    const Result<std::unique_ptr<OpenedInstance>> opened = open_instance(context, name);
+    if (!opened) return opened.error();
+    const OpenedInstance& instance = **opened;
+    ChainReader disk(instance.below, instance.info.size_bytes, "instance " + std::string(name));
+    disk.put_on_top(instance.layer.map(), instance.live_buffered.get(),
+                    instance.layer.summary().parent.overlap_limit);
+    return examine_disk(disk, of_template);
+}
 
 Result<TemplateInfo> commit_instance(const Context& context, const CommitOptions& options) {
     const std::string& name = options.instance;

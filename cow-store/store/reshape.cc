@@ -9,19 +9,13 @@
 #include "cow-store/store/instances.h"
 #include "cow-store/store/live_layer.h"
 #include "cow-store/store/opened_store.h"
+#include "cow-store/store/template_move.h"
 #include "cow-store/store/workplace.h"
 
 namespace cowtgt::store {
 
-namespace {
-
-/// An instance and the template that it is to stand on.
-struct Move {
-    InstanceDocument document;
-    TemplateRecord to;
-};
-
-Result<Move> plan_move(const Context& context, std::string_view name, const TemplateRef& to) {
+Result<TemplateMove> plan_move(const Context& context, std::string_view name,
+                               const TemplateRef& to) {
     Result<InstanceDocument> document = load_instance(context, name);
     if (!document) return std::move(document).error();
     const Result<std::uint32_t> version = resolve(context, to);
@@ -43,30 +37,32 @@ Result<Move> plan_move(const Context& context, std::string_view name, const Temp
                          " bytes, instance " + std::string(name) + " of " +
                          std::to_string(document->block_size) + "; clone a new one"};
     }
-    return Move{std::move(*document), std::move(*record)};
+    return TemplateMove{std::move(*document), std::move(*record)};
 }
 
-}  // namespace
+InstanceDocument on_template(InstanceDocument document, const TemplateRecord& record) {
+    document.template_name = record.name;
+    document.template_version = record.version;
+    document.template_uuid = record.document.uuid;
+    document.template_content_id = record.document.content_id;
+    document.size_bytes = std::max(document.size_bytes, record.document.size_bytes);
+    return document;
+}
 
 Result<TemplateInfo> Reshape::try_rebase(std::string_view name, const TemplateRef& to) const {
     const Context& context = store_.state_->context;
-    const Result<Move> move = plan_move(context, name, to);
+    const Result<TemplateMove> move = plan_move(context, name, to);
     if (!move) return move.error();
     return describe(context, move->to, Usage{});
 }
 
 Result<InstanceInfo> Reshape::rebase(std::string_view name, const TemplateRef& to) {
     const Context& context = store_.state_->exclusive();
-    Result<Move> move = plan_move(context, name, to);
+    Result<TemplateMove> move = plan_move(context, name, to);
     if (!move) return std::move(move).error();
     if (Result<void> idle = check_idle(context, name); !idle) return std::move(idle).error();
     const TemplateRecord& record = move->to;
-    InstanceDocument& document = move->document;
-    document.template_name = record.name;
-    document.template_version = record.version;
-    document.template_uuid = record.document.uuid;
-    document.template_content_id = record.document.content_id;
-    document.size_bytes = std::max(document.size_bytes, record.document.size_bytes);
+    InstanceDocument document = on_template(std::move(move->document), record);
     Result<FreshLayer> fresh = plan_layer(context, record, document);
     if (!fresh) return std::move(fresh).error();
     document.identity = std::move(fresh->identity);

@@ -337,6 +337,10 @@ Result<void> Operations::check_not_busy(std::string_view name) const {
                                         "the end of the export"};
 }
 
+std::shared_ptr<void> Operations::hold(const std::string& name) const {
+    return Busy::hold(busy_, name);
+}
+
 Result<void> Operations::try_stop(std::string_view name) const {
     if (auto free = check_not_busy(name); !free) return free;
     const std::vector<SessionInfo> sessions = live_.sessions(name);

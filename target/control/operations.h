@@ -16,6 +16,7 @@
 #include "target/config/secrets_file.h"
 #include "target/control/check_job.h"
 #include "target/control/live_instances.h"
+#include "target/control/rebase_job.h"
 
 /// The work of every admin command, in one place: the daemon runs it for requests from its socket,
 /// the command runs it itself, on the store under its lock, when no daemon runs.
@@ -118,6 +119,9 @@ public:
     /// not_found when there is no such instance.
     Result<ExportJob> begin_export(std::string_view name);
 
+    /// "rebase" with keep: takes the instance offline. Errors as of rebase.
+    Result<RebaseJob> begin_rebase(const nlohmann::json& arguments);
+
     /// usage for wrong arguments; see CheckJob.
     Result<CheckJob> begin_check(const nlohmann::json& arguments);
 
@@ -168,12 +172,15 @@ private:
     Result<void> forget_secret(std::string_view name);
 
     nlohmann::json describe_flattening(std::string_view name) const;
+    Result<void> end_rebase(const std::string& name, store::Merge* merge);
     Result<void> begin_flatten(const std::string& name);
     Result<void> go_on_flattening(const std::string& name);
     Result<void> forget_template(const std::string& name);
     Result<void> check_not_flattening(std::string_view name) const;
     /// not_found; in_use while it is being exported or flattened.
     Result<void> check_not_busy(std::string_view name) const;
+    /// Keeps others from changing the instance as long as it is held.
+    std::shared_ptr<void> hold(const std::string& name) const;
     /// Whether stop_for_change would be refused.
     Result<void> try_stop(std::string_view name) const;
     Result<void> stop_for_change(std::string_view name);

@@ -117,6 +117,47 @@ Result<json> Operations::rebase(const json& arguments) {
     return answer;
 }
 
+Result<RebaseJob> Operations::begin_rebase(const json& arguments) {
+    auto known = only_arguments(arguments, {"name", "template", "dry_run", "keep", "force"});
+    if (!known) return known.error();
+    auto name = text_argument(arguments, "name");
+    if (!name) return name.error();
+    auto to = text_argument(arguments, "template");
+    if (!to) return to.error();
+    auto dry_run = flag_argument(arguments, "dry_run");
+    if (!dry_run) return dry_run.error();
+    auto force = flag_argument(arguments, "force");
+    if (!force) return force.error();
+    auto ref = store::parse_template_ref(*to);
+    if (!ref) return ref.error();
+    if (auto possible = try_stop(*name); !possible) return possible.error();
+    if (auto version = store::Reshape(store_).try_rebase(*name, *ref); !version) {
+        return version.error();
+    }
+    if (auto stopped = stop_for_change(*name); !stopped) return stopped.error();
+    const std::shared_ptr<void> held = hold(*name);
+    return RebaseJob(store_, {*name, std::move(*ref), *dry_run, *force},
+                     [this, name = *name, held](store::Merge* merge) {
+                         return live_.at_rest(name, [&] { return end_rebase(name, merge); });
+                     });
+}
+
+Result<void> Operations::end_rebase(const std::string& name, store::Merge* merge) {
+    Result<void> done;
+    if (merge != nullptr) {
+        const auto info = merge->install(store_.context());
+        config::Machine machine = machines_.find(name);
+        if (!info) {
+            done = info.error();
+        } else if (!machine.template_ref.empty()) {
+            machine.template_ref = template_ref_text(info->template_name, info->template_version);
+            done = machines_.put(machine);
+        }
+    }
+    const Result<void> served = serve(name, merge == nullptr ? "looked at" : "rebased");
+    return done ? served : done;
+}
+
 Result<json> Operations::template_remove(const json& arguments) {
     auto doomed = doomed_arguments(arguments, "template");
     if (!doomed) return doomed.error();

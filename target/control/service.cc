@@ -16,14 +16,20 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t jobs_max = 8;  ///< exports and checks at one time; each has a thread
+constexpr std::size_t jobs_max = 8;  ///< exports, checks and merges at one time; each has a thread
 constexpr std::chrono::milliseconds progress_interval{200};
-constexpr std::uint64_t check_bytes_per_second_max = std::uint64_t{256} << 20;
+constexpr std::uint64_t job_bytes_per_second_max = std::uint64_t{256} << 20;
 
 struct RunningJob {
     std::atomic<bool> is_done = false;
     std::thread thread;
 };
+
+/// A rebase that keeps something takes as long as that is large.
+bool is_merge(const json& arguments) {
+    const auto keep = flag_argument(arguments, "keep");
+    return keep && *keep;
+}
 
 Result<json> write_export(ExportJob& job, ExportFormat format, int descriptor, ControlReply& reply,
                           const std::atomic<bool>& stopping) {
@@ -54,6 +60,8 @@ struct ControlService::State {
         Result<void> begun;
         if (request.command == "export") {
             begun = begin_export(request, reply);
+        } else if (request.command == "rebase" && is_merge(*request.arguments)) {
+            begun = begin_rebase(*request.arguments, reply);
         } else if (request.command == "check") {
             begun = begin_check(*request.arguments, reply);
         } else {
@@ -66,7 +74,7 @@ struct ControlService::State {
         forget_ended();
         if (jobs.size() >= jobs_max) {
             return Error{ErrorCode::in_use,
-                         "too many exports and checks run already; try again later"};
+                         "too many exports, checks and merges run already; try again later"};
         }
         return &jobs.emplace_back();
     }
@@ -85,16 +93,43 @@ struct ControlService::State {
         return {};
     }
 
+    Result<void> begin_rebase(const json& arguments, const std::shared_ptr<ControlReply>& reply) {
+        auto place = new_job();
+        if (!place) return place.error();
+        auto job = operations.begin_rebase(arguments);
+        if (!job) {
+            jobs.pop_back();
+            return job.error();
+        }
+        (*place)->thread =
+            std::thread([this, running = *place, reply = reply, job = std::move(*job)]() mutable {
+                Result<json> result = job.run(pace_of(*reply, "rebase"));
+                {
+                    // The instance is free again before anybody hears that it is over.
+                    const RebaseJob ended = std::move(job);
+                }
+                reply->finish(std::move(result));
+                reply.reset();
+                running->is_done = true;
+            });
+        return {};
+    }
+
     /// At a bounded rate, since initiators want the disk too.
-    Result<json> run_check(CheckJob& job, ControlReply& reply) {
-        const store::Pace pace = [&](std::uint64_t bytes) -> Result<void> {
+    store::Pace pace_of(ControlReply& reply, const char* what) {
+        return [this, &reply, what](std::uint64_t bytes) -> Result<void> {
             if (reply.is_cancelled() || stopping.load()) {
-                return Error{ErrorCode::failed, "the check was ended before it was done"};
+                return Error{ErrorCode::failed,
+                             "the " + std::string(what) + " was ended before it was done"};
             }
             std::this_thread::sleep_for(
-                std::chrono::microseconds(bytes * 1'000'000 / check_bytes_per_second_max));
+                std::chrono::microseconds(bytes * 1'000'000 / job_bytes_per_second_max));
             return {};
         };
+    }
+
+    Result<json> run_check(CheckJob& job, ControlReply& reply) {
+        const store::Pace pace = pace_of(reply, "check");
         auto last = std::chrono::steady_clock::now();
         const store::Progress progress = [&](std::uint64_t done, std::uint64_t total) {
             const auto now = std::chrono::steady_clock::now();

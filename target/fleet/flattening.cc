@@ -84,6 +84,8 @@ void Fleet::flatten_ended(const std::string& instance, const BlockOutcome& outco
     if (done) {
         progress.done_bytes = progress.total_bytes = found->second.size_bytes;
         spdlog::info("flattened instance={}", instance);
+        // What it boots with lies elsewhere now.
+        if (observer_ != nullptr) observer_->instance_served(instance, found->second.machine);
         return;
     }
     progress.reason = done.error().message;
