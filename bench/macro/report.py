@@ -117,6 +117,26 @@ def workload_table(results, place, peers):
     return "\n".join(lines) + "\n"
 
 
+def limits_table(results):
+    """What the machine can do without a target."""
+    kinds = {"file": "fio on the same file, io_uring", "tcp": "TCP over loopback, the same bytes"}
+    names = [name for name in results
+             if len(name.split()) == 3 and name.split()[1] in kinds]
+    if not names:
+        return ""
+    lines = ["| limit | place | load | IOPS | MB/s | p50 / p99 us |",
+             "|---|---|---|---:|---:|---:|"]
+    for name in names:
+        place, kind, workload = name.split()
+        row = results[name]
+        is_stream = row["iops"] == 0
+        counts = "stream | " if is_stream else f"{row['iops']:,.0f} | "
+        delays = "-" if is_stream else f"{row['p50_us']:.0f} / {row['p99_us']:.0f}"
+        lines.append(f"| {kinds[kind]} | {place} | {workload} | {counts}"
+                     f"{row['mbps']:,.0f} | {delays} |")
+    return "\n".join(lines) + "\n\n"
+
+
 def clients_table(results):
     """The same reads through libiscsi."""
     names = [name for name in results if name.startswith(("iscsi-perf", "fio-nbd"))]
@@ -198,6 +218,6 @@ def write(results, out):
         if peers:
             text += workload_table(results, place, peers) + "\n"
             plots(results, out, place, peers)
-    text += clients_table(results) + scale_table(results)
+    text += limits_table(results) + clients_table(results) + scale_table(results)
     (out / "goals.md").write_text(text, encoding="ascii")
     print(f"\n{text}\nwritten to {out}: goals.md, all.csv, plots")
