@@ -72,6 +72,7 @@ enum class ReferenceKind {
     rewritable,  ///< it lies in plain text of a live file whose content has no checksum
     history,     ///< in a log or a cache: it tells what was, and nothing goes by it
     fixed,       ///< it may not or cannot be changed where it is, so the identity has to stay
+    reader,      ///< no text: a boot loader that could not read the file system with another UUID
 };
 
 /// A place in the image that names an identity by its text, as fstab does with UUID=.

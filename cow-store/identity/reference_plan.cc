@@ -13,6 +13,9 @@ constexpr std::size_t files_named_max = 3;  ///< in one sentence
 constexpr std::string_view remedy =
     "; mount by label, or clone with --rewrite-references=ignore if nothing goes by it";
 
+constexpr std::string_view remedy_of_reader =
+    "; or clone with --rewrite-references=ignore if machines are given their kernel";
+
 char to_lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
@@ -109,6 +112,11 @@ std::string ReferencePlan::reason_to_keep(const Finding& finding) const {
     std::string why;
     for (const auto& [reference, is_as_found] : naming(finding)) {
         if (reference->kind == ReferenceKind::history) continue;
+        if (reference->kind == ReferenceKind::reader) {
+            return "the boot loader in " + name_of(*reference) +
+                   " could not read it any more: " + reference->reason +
+                   std::string(remedy_of_reader);
+        }
         if (reference->kind == ReferenceKind::rewritable && is_as_found) {
             rewritable.push_back(reference);
             continue;
@@ -146,7 +154,10 @@ void ReferencePlan::rewrite(Patching& patching) const {
         std::vector<const Reference*> rewritten;
         std::vector<const Reference*> left;
         for (const auto& [reference, is_as_found] : naming(finding)) {
-            if (reference->kind == ReferenceKind::history) continue;
+            if (reference->kind == ReferenceKind::history ||
+                reference->kind == ReferenceKind::reader) {
+                continue;
+            }
             if (wish_ == References::ignore || !is_as_found) {
                 left.push_back(reference);
                 continue;

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "cow-store/base/endian.h"
+#include "cow-store/identity/ext_layout.h"
 #include "cow-store/references/boot_archive.h"
 #include "cow-store/references/files.h"
+#include "cow-store/references/grub.h"
 
 namespace cowtgt::references {
 
@@ -41,6 +43,14 @@ constexpr std::array<std::string_view, 14> history = {"/var/log/",
                                                       "/lost+found/",
                                                       "/var/lib/systemd/coredump/",
                                                       "/root/.bash_history"};
+
+/// GRUB's own reader of ext, where grub-install puts it on the root or on a partition for /boot.
+constexpr std::array<std::string_view, 8> grub_modules = {
+    "/boot/grub/i386-pc/ext2.mod",  "/boot/grub/x86_64-efi/ext2.mod",
+    "/boot/grub2/i386-pc/ext2.mod", "/boot/grub2/x86_64-efi/ext2.mod",
+    "/grub/i386-pc/ext2.mod",       "/grub/x86_64-efi/ext2.mod",
+    "/grub2/i386-pc/ext2.mod",      "/grub2/x86_64-efi/ext2.mod"};
+constexpr std::uint64_t grub_module_max = std::uint64_t{1} << 20;  ///< bytes
 
 /// How the files of one kind of file system are found.
 struct FilesRow {
@@ -97,6 +107,7 @@ public:
         if (files) {
             done = look_up(**files, found);
             if (done) done = search_boot_archives(**files);
+            if (done && structure_.format == "ext") done = look_for_old_grub(**files);
         } else {
             done = files.error();
         }
@@ -209,6 +220,31 @@ private:
                 add({text, 0}, ReferenceKind::fixed, path,
                     named ? "it is compressed" : "it may, " + named.error().message);
             }
+        }
+        return {};
+    }
+
+    /// A new UUID turns metadata_csum_seed on where checksums begin with the old one.
+    Result<void> look_for_old_grub(Files& files) {
+        namespace ext = identity::ext;
+        const auto sb = window_.read_struct<ext::Superblock>(ext::superblock_offset);
+        if (!sb) return sb.error();
+        if (!ext::has_ro_compat(*sb, ext::ro_compat_metadata_csum) ||
+            ext::has_incompat(*sb, ext::incompat_csum_seed) || structure_.findings.empty()) {
+            return {};
+        }
+        for (const std::string_view path : grub_modules) {
+            std::vector<std::byte> module;
+            const Result<void> read = files.read(
+                std::string(path), grub_module_max,
+                [&](Bytes piece) { module.insert(module.end(), piece.begin(), piece.end()); });
+            if (!read && read.error().code == ErrorCode::not_found) continue;
+            if (!read) return read;
+            if (!refuses_checksum_seed(module)) continue;
+            add({structure_.findings.front().old_value, 0}, ReferenceKind::reader,
+                std::string(path),
+                "it is older than GRUB's fix for metadata_csum_seed, which a new UUID needs: "
+                "install GRUB 2.12, or make the file system with -O metadata_csum_seed");
         }
         return {};
     }

@@ -60,7 +60,8 @@ void from_json(const nlohmann::json& json, Structure& structure) {
 
 NLOHMANN_JSON_SERIALIZE_ENUM(ReferenceKind, {{ReferenceKind::fixed, "fixed"},
                                              {ReferenceKind::rewritable, "rewritable"},
-                                             {ReferenceKind::history, "history"}})
+                                             {ReferenceKind::history, "history"},
+                                             {ReferenceKind::reader, "reader"}})
 
 void to_json(nlohmann::json& json, const Reference& reference) {
     json = {{"text", reference.text},   {"kind", reference.kind}, {"offset", reference.offset},
