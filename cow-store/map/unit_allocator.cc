@@ -140,8 +140,8 @@ std::optional<UnitRun> UnitAllocator::allocate_contiguous(std::uint32_t count) {
         if (auto run = take(metadata_, count, count)) return run;
     }
     leave(metadata_);
-    const auto found = empty_.lowest(1);
-    if (!found || !enter_empty(metadata_, found->first)) return std::nullopt;
+    const auto found = best_empty();
+    if (!found || !enter_empty(metadata_, *found)) return std::nullopt;
     return take(metadata_, count, count);
 }
 
@@ -182,10 +182,29 @@ void UnitAllocator::add_reserved(SegmentRange range) {
     free_units_ += std::uint64_t{range.count} * units_per_segment;
 }
 
+std::optional<SegmentRange> UnitAllocator::begin_zeroing() {
+    const auto first = empty_.lowest(1);
+    if (!first) return std::nullopt;
+    empty_.erase(first->first, 1);
+    free_units_ -= units_per_segment;
+    return SegmentRange{first->first, 1};
+}
+
+void UnitAllocator::zeroed(SegmentRange range) {
+    written_.insert(range.first, range.count);
+    free_units_ += std::uint64_t{range.count} * units_per_segment;
+}
+
+void UnitAllocator::zeroing_failed(SegmentRange range) {
+    empty_.insert(range.first, range.count);
+    free_units_ += std::uint64_t{range.count} * units_per_segment;
+}
+
 std::optional<SegmentRange> UnitAllocator::begin_punch(std::uint32_t most) {
-    const auto last = empty_.highest_up_to(most);
+    IntervalSet& from = empty_.size() > 0 ? empty_ : written_;
+    const auto last = from.highest_up_to(most);
     if (!last) return std::nullopt;
-    empty_.erase(last->first, last->count);
+    from.erase(last->first, last->count);
     free_units_ -= std::uint64_t{last->count} * units_per_segment;
     return SegmentRange{last->first, last->count};
 }
@@ -263,18 +282,33 @@ void UnitAllocator::leave(Cursor& cursor) {
     const std::uint32_t index = cursor.partial;
     cursor = {};
     if (free_in(partials_[index]) == units_per_segment) {
-        const std::uint32_t segment = partials_[index].segment;
+        add_empty(partials_[index]);
         drop_partial(index, empty_segment);
-        empty_.insert(segment, 1);
     } else {
         list(index);
     }
 }
 
+std::optional<std::uint32_t> UnitAllocator::best_empty() const {
+    const IntervalSet& from = written_.size() > 0 ? written_ : empty_;
+    const auto found = from.lowest(1);
+    return found ? std::optional(found->first) : std::nullopt;
+}
+
+bool UnitAllocator::is_empty(std::uint32_t segment) const {
+    return empty_.contains(segment) || written_.contains(segment);
+}
+
+void UnitAllocator::add_empty(const Partial& partial) {
+    (partial.written ? written_ : empty_).insert(partial.segment, 1);
+}
+
 bool UnitAllocator::enter_empty(Cursor& cursor, std::uint32_t segment) {
     CHECK(cursor.partial == none);
-    empty_.erase(segment, 1);
+    const bool written = written_.contains(segment);
+    (written ? written_ : empty_).erase(segment, 1);
     cursor = {make_partial(segment), 0};
+    partials_[cursor.partial].written = written;
     return true;
 }
 
@@ -293,14 +327,14 @@ bool UnitAllocator::enter_partial(Cursor& cursor, std::uint32_t free_min) {
 /// Moves the data cursor to where `wanted` units fit better. False: there is nothing else.
 bool UnitAllocator::refill_data(std::uint32_t wanted) {
     const std::uint32_t after = data_.partial == none ? none : partials_[data_.partial].segment + 1;
-    if (wanted >= large_request && empty_.size() > 0) {
+    if (wanted >= large_request && empty_segments() > 0) {
         leave(data_);
-        const bool next_is_empty = after != none && empty_.contains(after);
-        return enter_empty(data_, next_is_empty ? after : empty_.lowest(1)->first);
+        const bool next_is_empty = after != none && is_empty(after);
+        return enter_empty(data_, next_is_empty ? after : *best_empty());
     }
     if (data_.partial != none) return false;
     if (enter_partial(data_, small_gap)) return true;
-    if (const auto found = empty_.lowest(1)) return enter_empty(data_, found->first);
+    if (const auto found = best_empty()) return enter_empty(data_, *found);
     return enter_partial(data_, 1);
 }
 
@@ -313,7 +347,7 @@ bool UnitAllocator::refill_metadata() {
         return true;
     }
     if (enter_partial(metadata_, small_gap)) return true;
-    if (const auto found = empty_.lowest(1)) return enter_empty(metadata_, found->first);
+    if (const auto found = best_empty()) return enter_empty(metadata_, *found);
     return enter_partial(metadata_, 1);
 }
 
@@ -350,6 +384,7 @@ void UnitAllocator::release_in_segment(std::uint32_t segment, std::uint32_t from
     if (segments_[segment] == full_segment) {
         index = make_partial(segment);
         partials_[index].used.fill(~std::uint64_t{0});
+        partials_[index].written = true;
     } else {
         CHECK(segments_[segment] >= first_partial);
         index = segments_[segment] - first_partial;
@@ -365,8 +400,8 @@ void UnitAllocator::release_in_segment(std::uint32_t segment, std::uint32_t from
     free_units_ += count;
     if (is_cursor(index)) return;
     if (free_in(partial) == units_per_segment) {
+        add_empty(partial);
         drop_partial(index, empty_segment);
-        empty_.insert(segment, 1);
     } else {
         list(index);
     }

@@ -23,7 +23,8 @@ struct SegmentRange {
 ///
 /// A segment is a hole (the file has no space for it, or nobody knows), or reserved (the space is
 /// there). Units are handed out of reserved segments only. Data and map pages come from different
-/// segments as long as there is room, so that data stays in sequence.
+/// segments as long as there is room, so that data stays in sequence. Of the unused segments those
+/// come first that were written before: the file system need not convert their extents.
 /// Memory: 4 bytes per segment, and 52 more while it is partly used.
 class UnitAllocator {
 public:
@@ -41,7 +42,8 @@ public:
     /// at most `wanted`. Nothing when no reserved unit is free.
     std::optional<UnitRun> allocate_data(std::uint32_t wanted);
     std::optional<UnitNumber> allocate_metadata();
-    /// Units that follow each other, all of them; more than a segment comes in whole segments.
+    /// Units that follow each other, all of them; more than a segment comes in whole segments of
+    /// which nothing is known to be written.
     std::optional<UnitRun> allocate_contiguous(std::uint32_t count);
     /// Requires: all of it is in use, and nothing durable refers to it any more.
     void release(UnitRun run);
@@ -51,6 +53,12 @@ public:
     /// The file has this space now.
     void add_reserved(SegmentRange range);
 
+    /// Takes an unused segment that may never have been written out of service, so that it can be
+    /// filled with zeros; it is in no other state until zeroed() or zeroing_failed().
+    std::optional<SegmentRange> begin_zeroing();
+    void zeroed(SegmentRange range);
+    void zeroing_failed(SegmentRange range);
+
     /// Takes unused segments out of service so that their space can be given back; they are in no
     /// other state until punched() or punch_failed(). The last ones of the file come first.
     std::optional<SegmentRange> begin_punch(std::uint32_t most);
@@ -59,11 +67,13 @@ public:
 
     std::uint64_t free_units() const { return free_units_; }  ///< reserved and unused
     std::uint64_t used_units() const { return used_units_; }
-    std::uint64_t empty_segments() const { return empty_.size(); }  ///< reserved, wholly unused
+    /// Reserved, wholly unused; and of these, known to be written.
+    std::uint64_t empty_segments() const { return empty_.size() + written_.size(); }
+    std::uint64_t written_segments() const { return written_.size(); }
 
 private:
     static constexpr std::uint32_t none = 0xffffffffU;
-    static constexpr std::uint32_t empty_segment = 0;  ///< in empty_, in holes_ or being punched
+    static constexpr std::uint32_t empty_segment = 0;  ///< in a set, being zeroed or punched
     static constexpr std::uint32_t full_segment = 1;
     static constexpr std::uint32_t first_partial = 2;  ///< then the index into partials_
     static constexpr std::size_t class_count = 8;
@@ -75,6 +85,7 @@ private:
         std::uint32_t segment = 0;
         std::uint32_t next = none, previous = none;
         bool listed = false;
+        bool written = false;  ///< all of it, at some time
     };
     struct Cursor {
         std::uint32_t partial = none;
@@ -89,6 +100,9 @@ private:
     void unlist(std::uint32_t index);
     bool is_cursor(std::uint32_t index) const;
     void leave(Cursor& cursor);
+    std::optional<std::uint32_t> best_empty() const;
+    bool is_empty(std::uint32_t segment) const;
+    void add_empty(const Partial& partial);
     bool enter_empty(Cursor& cursor, std::uint32_t segment);
     bool enter_partial(Cursor& cursor, std::uint32_t free_min);
     bool refill_data(std::uint32_t wanted);
@@ -100,7 +114,8 @@ private:
     std::vector<Partial> partials_;
     std::vector<std::uint32_t> spare_partials_;
     std::array<std::uint32_t, class_count> classes_{};  ///< heads of the lists
-    IntervalSet empty_;
+    IntervalSet empty_;    ///< reserved and unused; nobody knows whether written
+    IntervalSet written_;  ///< reserved and unused, but written
     IntervalSet holes_;
     std::uint64_t file_bytes_ = 0;
     std::uint32_t cut_segment_ = none;  ///< the last one, when the file ends inside it

@@ -48,7 +48,7 @@ void Volume::Engine::make_ring() {
     }
     new_ring_ = *run;
     activity_ = Activity::zeroing_ring;
-    zeroed_bytes_ = 0;
+    ring_bytes_zeroed_ = 0;
     batch_->bytes.fill(std::byte{0});
     zero_ring();
 }
@@ -56,7 +56,7 @@ void Volume::Engine::make_ring() {
 /// Overwrites what the units held before, so that appending to the ring changes no extent of the
 /// file. These direct writes are over before the first record is appended.
 void Volume::Engine::zero_ring() {
-    const std::uint64_t left = std::uint64_t{new_ring_.count} * unit_size - zeroed_bytes_;
+    const std::uint64_t left = std::uint64_t{new_ring_.count} * unit_size - ring_bytes_zeroed_;
     if (left == 0) {
         // The file must have grown for good before a superblock names what lies there.
         sync_live(checkpoint_io_, ring_synced);
@@ -65,12 +65,12 @@ void Volume::Engine::zero_ring() {
     const auto part = std::min<std::uint64_t>(left, batch_->bytes.size());
     checkpoint_io_ = FileOperation{};
     checkpoint_io_.kind = FileOperation::Kind::write;
-    checkpoint_io_.offset = byte_offset(new_ring_.first) + zeroed_bytes_;
+    checkpoint_io_.offset = byte_offset(new_ring_.first) + ring_bytes_zeroed_;
     checkpoint_io_.length = part;
     checkpoint_io_.data = MutableBytes(batch_->bytes).first(part);
     checkpoint_io_.owner = this;
     checkpoint_io_.done = ring_zeroed;
-    zeroed_bytes_ += part;
+    ring_bytes_zeroed_ += part;
     live_.submit(checkpoint_io_);
 }
 
@@ -345,7 +345,7 @@ void Volume::Engine::close(CloseDone done) {
 void Volume::Engine::consider_close() {
     if (!closing_ || active_ > 0 || !close_done_) return;
     const bool quiet = commit_stage_ == CommitStage::idle && !reserve_running_ && !punch_running_ &&
-                       !flip_running_;
+                       zeros_ == nullptr && !flip_running_;
     if (!quiet) return;
     BlockOutcome outcome;
     if (fenced_) {

@@ -60,6 +60,7 @@ void Volume::Engine::start_commit() {
     if (flush_waiters_.empty() && !commit_wanted_) return;
     committing_ = flush_waiters_.take_all();
     commit_wanted_ = false;
+    note_commit_size();
     // Only what was complete before the sync began may be named after it.
     naming_ = last_tentative_;
     if (planted.commit_before_data_sync && naming_ > committed_) {

@@ -58,6 +58,7 @@ void Volume::Engine::zero_edge(Operation& operation, std::uint64_t cluster) {
     }
     const auto run = state_->allocator.allocate_data(1);
     CHECK(run);  // can_grant() said so
+    ++units_granted_;
     operation.entries.push_back({static_cast<std::uint32_t>(cluster), 1, run->first});
     merge_cluster(operation, cluster, run->first);
 }

@@ -138,6 +138,7 @@ bool Volume::Engine::run_ready() {
     start_commit();
     consider_checkpoint();
     reserve_ahead();
+    zero_ahead();
     punch_spare();
     give_answers();
     consider_close();

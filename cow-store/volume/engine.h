@@ -28,6 +28,7 @@ BlockOutcome failure_of(int os_errno);
 ///   fill_path.cc          what lies below is taken over
 ///   deallocate_path.cc    deallocations
 ///   space_path.cc         what may be granted, preallocation, punching
+///   window_path.cc        zeros ahead of small commits
 ///   commit_path.cc        records, flushes, fencing
 ///   checkpoint_path.cc    first activation, checkpoints, closing
 class Volume::Engine {
@@ -123,6 +124,14 @@ private:
     void punch_spare();
     static void punch_done(FileOperation& io, int os_errno);
 
+    // window_path.cc
+    void note_commit_size();
+    bool commits_are_small() const;
+    std::uint64_t window_units() const;
+    void zero_ahead();
+    void zero_next_part();
+    static void part_zeroed(FileOperation& io, int os_errno);
+
     // commit_path.cc
     void record_pending();
     bool append_record(const RingPieces& pieces);
@@ -159,6 +168,9 @@ private:
     void release_replaced();
     void abandon_checkpoint();
     void consider_close();
+
+    /// Free units that writes leave alone, so that deallocations have map space on a full disk.
+    static constexpr std::uint64_t slack_units = 16;
 
     static Engine& engine_of(FileOperation& io) { return *static_cast<Engine*>(io.owner); }
     static Piece& piece_of(FileOperation& io) { return *static_cast<Piece*>(io.owner); }
@@ -198,7 +210,19 @@ private:
     bool reserve_failed_ = false;  ///< the last one did not fit
     bool punch_running_ = false;
     bool punch_works_ = true;
-    std::uint64_t granted_parts_ = 0;  ///< of writes under way
+    std::uint64_t granted_parts_ = 0;                          ///< of writes under way
+    static constexpr std::uint64_t zeroing_part = 256 * 1024;  ///< bytes
+    struct alignas(4096) ZeroBuffer {
+        std::array<std::byte, zeroing_part> bytes{};
+    };
+    std::unique_ptr<ZeroBuffer> zeros_;  ///< while a segment is being zeroed
+    FileOperation zeroing_io_;
+    SegmentRange zeroing_;
+    std::uint64_t zeroed_bytes_ = 0;  ///< of that segment
+    bool zeroing_works_ = true;
+    std::uint64_t units_granted_ = 0;    ///< for data, ever
+    std::uint64_t units_at_commit_ = 0;  ///< of them, at the last commit
+    std::uint32_t small_commits_ = 0;    ///< see note_commit_size()
 
     // Journal
     std::optional<RingWriter> ring_;  ///< once the layer is active
@@ -219,7 +243,7 @@ private:
     enum class Activity { dormant, making_ring, zeroing_ring, flipping, active };
     Activity activity_ = Activity::dormant;
     UnitRun new_ring_;
-    std::uint64_t zeroed_bytes_ = 0;
+    std::uint64_t ring_bytes_zeroed_ = 0;
     enum class CheckpointStage { idle, building, needs_units, page_retry, syncing, flipping };
     CheckpointStage checkpoint_stage_ = CheckpointStage::idle;
     std::optional<CheckpointBuilder> builder_;

@@ -7,8 +7,6 @@ namespace cowtgt {
 
 namespace {
 
-/// Free units that writes leave alone, so that deallocations have map space on a full disk.
-constexpr std::uint64_t slack_units = 16;
 /// One punch gives back at most so many segments.
 constexpr std::uint32_t punch_segments_max = 64;
 /// Segments beyond the journal that a quota never takes away.
@@ -87,7 +85,7 @@ void Volume::Engine::want_space() {
 void Volume::Engine::reserve_ahead() {
     if (activity_ != Activity::active || fenced_ || reserve_failed_) return;
     const std::uint64_t batch = std::uint64_t{batch_segments()} * units_per_segment;
-    if (state_->allocator.free_units() < kept_units(0) + slack_units + batch / 2) {
+    if (state_->allocator.free_units() < kept_units(0) + slack_units + window_units() + batch / 2) {
         reserve(batch_segments());
     }
 }
@@ -158,7 +156,7 @@ void Volume::Engine::space_failed(int os_errno) {
         commit_wanted_ = commit_wanted_ || quarantine_.waits_for_commit();
         return;
     }
-    if (checkpoint_runs || punch_running_) return;  // its end brings some
+    if (checkpoint_runs || punch_running_ || zeros_) return;  // its end brings some
     OperationQueue waiters = space_waiters_.take_all();
     while (!waiters.empty()) {
         give_up(waiters.pop(), {BlockStatus::out_of_space, os_errno});

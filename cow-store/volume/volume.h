@@ -55,6 +55,7 @@ struct VolumeStatistics {
     std::uint64_t allocated_bytes = 0;    ///< of the file, in use: data, map, journal
     std::uint64_t reserved_bytes = 0;     ///< of the file, preallocated and free
     std::uint64_t quarantined_bytes = 0;  ///< freed, but not yet by a durable record
+    std::uint64_t zeroed_bytes = 0;       ///< written ahead of small commits
     std::uint64_t generation = 0;
     std::uint64_t checkpoints = 0, commits = 0;
     std::uint64_t map_memory_bytes = 0;

@@ -91,6 +91,7 @@ void Volume::Engine::write_new_clusters(Operation& operation, std::uint64_t clus
     while (count > 0) {
         const auto run = state_->allocator.allocate_data(static_cast<std::uint32_t>(count));
         CHECK(run);  // can_grant() said so
+        units_granted_ += run->count;
         operation.entries.push_back({static_cast<std::uint32_t>(cluster), run->count, run->first});
         write_clusters(operation, cluster, run->count, run->first, false);
         cluster += run->count;

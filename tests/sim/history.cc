@@ -95,7 +95,8 @@ public:
         : world_(world),
           options_(options),
           random_(options.seed * 77 + world.next_value),
-          requests_(world.model, world.next_value, random_, {options.flushes, options.large}) {}
+          requests_(world.model, world.next_value, random_,
+                    {options.flushes, options.large, options.flush_often}) {}
 
     HistoryResult play() {
         OpenContext context;

@@ -22,7 +22,8 @@ struct HistoryOptions {
     bool flushes = true;  ///< false: only writes with FUA ask for durability
     std::vector<Fault> faults;
     std::uint64_t appends_before_failure = ~std::uint64_t{0};
-    bool large = false;  ///< one window of 1.25 MiB and long writes, for full disks
+    bool large = false;        ///< one window of 1.25 MiB and long writes, for full disks
+    bool flush_often = false;  ///< every second request
     std::uint64_t capacity_bytes = ~std::uint64_t{0};
     DirectIoAlignment alignment;
 };

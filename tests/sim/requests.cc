@@ -14,7 +14,8 @@ void Requests::ask(Volume& volume) {
         auto& answered = *static_cast<Asked*>(request.owner);
         answered.requests->answered(answered, outcome);
     };
-    const std::uint64_t choice = below(random_, 20);
+    const bool must_flush = mix_.flushes_often && below(random_, 2) == 0;
+    const std::uint64_t choice = must_flush ? 0 : below(random_, 20);
     if (mix_.flushes && choice < 2) {
         asked.request.operation = BlockOperation::flush;
         asked.flush_point = model_.flush_begins();

@@ -138,5 +138,18 @@ TEST(FullDisk, OnlyWritesThatNeedSpaceFailAndEveryCutKeepsThePromises) {
     EXPECT_GT(refused, 20U);
 }
 
+/// Flushes every few writes: zeros are written ahead of them into space that is free then.
+TEST(SmallCommits, EveryCutKeepsThePromises) {
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        HistoryOptions options = random_options(seed);
+        options.flush_often = true;
+        options.operations = 120;
+        const CutStatistics statistics = cut_history(options, 11);
+        ASSERT_EQ(statistics.first_problem, "");
+        World world = make_world(options);
+        EXPECT_GT(run_history(world, options).statistics.zeroed_bytes, 0U);
+    }
+}
+
 }  // namespace
 }  // namespace cowtgt::sim

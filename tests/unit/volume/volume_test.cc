@@ -216,6 +216,29 @@ TEST(Volume, ScatteredFirstWritesTakeAtMostATenthMoreThanTheirSpace) {
     EXPECT_EQ(machine.close(), BlockStatus::good);
 }
 
+/// Random first writes with a flush after every `per_flush` of them; bytes of zeros written ahead.
+std::uint64_t zeroed_by(std::uint64_t per_flush) {
+    constexpr std::uint64_t clusters = 1 << 18;
+    Machine machine(clusters * 4096);
+    for (std::uint64_t i = 0; i < 1024; ++i) {
+        EXPECT_EQ(machine.write(i * 10'007 % clusters * 8, 8, std::byte{3}), BlockStatus::good);
+        if ((i + 1) % per_flush == 0) {
+            EXPECT_EQ(machine.run(BlockOperation::flush, 0, 0).status, BlockStatus::good);
+        }
+    }
+    return machine.volume->statistics().zeroed_bytes;
+}
+
+TEST(Volume, ZerosAreWrittenAheadOfSmallCommitsOnly) {
+    EXPECT_EQ(zeroed_by(64), 0U);
+    EXPECT_EQ(zeroed_by(16), 0U);
+    // All segments but that in which the first few writes lie, and one ahead.
+    for (const std::uint64_t per_flush : {1, 4}) {
+        EXPECT_GE(zeroed_by(per_flush), 3U << 20);
+        EXPECT_LE(zeroed_by(per_flush), 5U << 20);
+    }
+}
+
 TEST(Volume, AFullDiskFailsNewWritesOnlyAndSpaceThatReturnsIsUsed) {
     Machine machine(64 << 20);
     machine.file.capacity_bytes = 8 << 20;
