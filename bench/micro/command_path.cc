@@ -90,7 +90,7 @@ std::unique_ptr<Volume> make_volume(int descriptor, AsyncFile& live, AsyncFile& 
     CHECK(create_layer(file, spec));
     auto layer = open_layer(file, {});
     CHECK(layer);
-    return std::make_unique<Volume>(std::move(*layer), live, std::vector<SealedLayer>{},
+    return std::make_unique<Volume>(std::move(*layer), live, SealedLayers{},
                                     BaseImage{&base, disk_bytes});
 }
 

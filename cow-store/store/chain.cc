@@ -128,6 +128,20 @@ Result<OpenedChain> open_chain(const Context& context, const TemplateRecord& rec
     return chain;
 }
 
+void merge_maps(OpenedChain& chain) {
+    if (chain.layers.size() < 2) return;
+    std::vector<MergedMap::Level> levels;
+    for (const OpenedLayer& layer : chain.layers) {
+        levels.push_back({layer.map.get(), layer.overlap_limit});
+    }
+    std::optional<MergedMap> merged = MergedMap::merge(levels);
+    if (!merged) return;
+    chain.merged = std::make_shared<const MergedMap>(std::move(*merged));
+    for (OpenedLayer& layer : chain.layers) {
+        layer.map.reset();
+    }
+}
+
 ChainReader::ChainReader(const OpenedChain& chain, std::uint64_t size, std::string name)
     : base_(readable(chain.base)), size_(size), name_(std::move(name)) {
     for (const OpenedLayer& layer : chain.layers) {

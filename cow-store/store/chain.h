@@ -19,7 +19,7 @@
 namespace cowtgt::store {
 
 /// Layers of one disk, the live one included.
-inline constexpr std::size_t chain_depth_max = 16;
+inline constexpr std::size_t chain_depth_max = 256;
 
 /// A sealed layer, open for reading through the page cache that all its users share.
 struct OpenedLayer {
@@ -31,8 +31,11 @@ struct OpenedLayer {
 
 struct OpenedChain {
     std::vector<OpenedLayer> layers;  ///< from the top down
-    OpenedFile base;                  ///< the image
-    std::uint64_t base_size = 0;      ///< bytes
+    /// Of their maps, which are null then, for who reads much of it; null: merge_maps() was not
+    /// called, or had to leave them alone.
+    std::shared_ptr<const MergedMap> merged;
+    OpenedFile base;              ///< the image
+    std::uint64_t base_size = 0;  ///< bytes
 };
 
 /// What a new layer on `layer` of an instance, or on its template if that is nil, has as parent.
@@ -56,6 +59,10 @@ Result<OpenedChain> open_chain(const Context& context, std::string_view name,
                                const Uuid& top);
 /// The layers and the image of a template.
 Result<OpenedChain> open_chain(const Context& context, const TemplateRecord& record);
+
+/// Puts the maps of two and more layers into one, so that a long chain reads as fast as a short
+/// one.
+void merge_maps(OpenedChain& chain);
 
 /// A disk as it reads through a chain, by code that may wait.
 class ChainReader final : public identity::BlockSource {

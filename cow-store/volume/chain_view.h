@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cow-store/map/cluster_map.h"
+#include "cow-store/map/merged_map.h"
 
 namespace cowtgt {
 
@@ -19,16 +20,19 @@ struct ChainPiece {
 
 /// What lies above what. No I/O, no lock.
 struct ChainView {
-    struct Level {
-        const ClusterMap* map = nullptr;
-        std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
-    };
+    using Level = MergedMap::Level;
     std::vector<Level> levels;
+    /// Of all levels but the first, whose own maps are not asked then; null: there is none.
+    const MergedMap* merged = nullptr;
     std::uint64_t base_size = 0;  ///< bytes of the raw image at the bottom; 0: none
 
     /// Where the disk's bytes from `offset` are: the beginning of them, at most `wanted`.
     /// Requires: wanted > 0 and the range lies inside the top level.
     ChainPiece find(std::uint64_t offset, std::uint64_t wanted) const;
+
+private:
+    ChainPiece find_merged(std::uint64_t offset, std::uint64_t wanted) const;
+    ChainPiece find_in_base(std::uint64_t offset, std::uint64_t wanted) const;
 };
 
 }  // namespace cowtgt

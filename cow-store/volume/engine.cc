@@ -22,8 +22,8 @@ BlockOutcome failure_of(int os_errno) {
     }
 }
 
-Volume::Engine::Engine(Volume& volume, RecoveredLayer layer, AsyncFile& live,
-                       std::vector<SealedLayer> below, BaseImage base, const VolumeOptions& options)
+Volume::Engine::Engine(Volume& volume, RecoveredLayer layer, AsyncFile& live, SealedLayers below,
+                       BaseImage base, const VolumeOptions& options)
     : volume_(volume),
       state_(std::move(layer).take_state()),
       live_(live),
@@ -33,9 +33,10 @@ Volume::Engine::Engine(Volume& volume, RecoveredLayer layer, AsyncFile& live,
       alignment_(live.alignment()) {
     CHECK(state_->superblock.phase == LayerPhase::clean);
     chain_.levels.push_back({&state_->map, state_->superblock.overlap_limit});
-    for (const SealedLayer& sealed : below_) {
+    for (const SealedLayer& sealed : below_.layers) {
         chain_.levels.push_back({sealed.map.get(), sealed.overlap_limit});
     }
+    chain_.merged = below_.merged.get();
     chain_.base_size = base_.file == nullptr ? 0 : base_.size_bytes;
 }
 

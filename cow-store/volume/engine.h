@@ -33,7 +33,7 @@ BlockOutcome failure_of(int os_errno);
 ///   checkpoint_path.cc    first activation, checkpoints, closing
 class Volume::Engine {
 public:
-    Engine(Volume& volume, RecoveredLayer layer, AsyncFile& live, std::vector<SealedLayer> below,
+    Engine(Volume& volume, RecoveredLayer layer, AsyncFile& live, SealedLayers below,
            BaseImage base, const VolumeOptions& options);
     ~Engine();
 
@@ -180,7 +180,7 @@ private:
     Volume& volume_;
     std::unique_ptr<LayerState> state_;
     AsyncFile& live_;
-    std::vector<SealedLayer> below_;
+    SealedLayers below_;
     BaseImage base_;
     VolumeOptions options_;
     ChainView chain_;

@@ -59,7 +59,7 @@ Piece& Volume::Engine::take_piece(Operation& operation) {
 
 AsyncFile& Volume::Engine::file_of(const ChainPiece& where) const {
     if (where.source == ChainSource::base) return *base_.file;
-    return where.level == 0 ? live_ : *below_[where.level - 1].file;
+    return where.level == 0 ? live_ : *below_.layers[where.level - 1].file;
 }
 
 /// Reads one piece of the chain; `merge` waits for it, or else the request does.

@@ -174,11 +174,14 @@ void Volume::Engine::release_quarantine() {
 }
 
 /// Gives the space of unused segments back to the host. They are free in every durable state, and
-/// out of service until the hole is punched.
+/// out of service until the hole is punched. Some are kept while the layer is in use.
 void Volume::Engine::punch_spare() {
-    if (activity_ != Activity::active || fenced_ || punch_running_ || !punch_works_) return;
-    const std::uint64_t kept =
-        kept_units(0) / units_per_segment + 2 * std::uint64_t{batch_segments()} + spare_segments;
+    const bool closed = closing_ && activity_ == Activity::dormant;
+    if (activity_ != Activity::active && !closed) return;
+    if (fenced_ || punch_running_ || !punch_works_) return;
+    const std::uint64_t kept = closed ? 0
+                                      : kept_units(0) / units_per_segment +
+                                            2 * std::uint64_t{batch_segments()} + spare_segments;
     const std::uint64_t unused = state_->allocator.empty_segments();
     if (unused <= kept || !space_waiters_.empty()) return;
     const auto range = state_->allocator.begin_punch(

@@ -6,8 +6,8 @@
 
 namespace cowtgt {
 
-Volume::Volume(RecoveredLayer layer, AsyncFile& live, std::vector<SealedLayer> below,
-               BaseImage base, VolumeOptions options)
+Volume::Volume(RecoveredLayer layer, AsyncFile& live, SealedLayers below, BaseImage base,
+               VolumeOptions options)
     : engine_(std::make_unique<Engine>(*this, std::move(layer), live, std::move(below), base,
                                        options)) {}
 Volume::~Volume() = default;

@@ -11,13 +11,21 @@
 
 namespace cowtgt {
 
+class MergedMap;
 class Volume;
 
 /// A layer below the live one: immutable, shared by all rings.
 struct SealedLayer {
-    std::shared_ptr<const ClusterMap> map;
-    AsyncFile* file = nullptr;        ///< outlives the volume
-    std::uint64_t overlap_limit = 0;  ///< bytes of what lies below it that show through
+    std::shared_ptr<const ClusterMap> map;  ///< null: SealedLayers::merged has it
+    AsyncFile* file = nullptr;              ///< outlives the volume
+    std::uint64_t overlap_limit = 0;        ///< bytes of what lies below it that show through
+};
+
+/// From the top down.
+struct SealedLayers {
+    std::vector<SealedLayer> layers;
+    /// Of all their maps, which may be null then. Null: they are asked one by one.
+    std::shared_ptr<const MergedMap> merged;
 };
 
 /// The raw image at the bottom of the chain; file may be null (an empty disk).
@@ -73,9 +81,9 @@ struct VolumeStatistics {
 /// request once they have grown to the depth of the queue.
 class Volume final : public BlockDevice {
 public:
-    /// `live` is the file that `layer` was recovered from, and outlives the volume. `below` goes
-    /// from the top down. Requires: the layer is not sealed.
-    Volume(RecoveredLayer layer, AsyncFile& live, std::vector<SealedLayer> below, BaseImage base,
+    /// `live` is the file that `layer` was recovered from, and outlives the volume. Requires: the
+    /// layer is not sealed.
+    Volume(RecoveredLayer layer, AsyncFile& live, SealedLayers below, BaseImage base,
            VolumeOptions options = {});
     /// Requires: no request and no close is under way. Without close() the layer stays `open`, as
     /// after the death of the process.

@@ -282,17 +282,22 @@ Result<net::VolumeParts> Fleet::open_volume(const std::string& instance, Entry& 
     }
     entry.size_bytes = parts.layer.summary().virtual_size;
     const net::SpaceQuota quota = quota_of(instance, entry);
+    store::merge_maps(parts.below);
     std::vector<net::SealedParts> sealed;
     for (store::OpenedLayer& layer : parts.below.layers) {
         sealed.push_back({std::move(layer.map), std::move(layer.file.file),
                           std::move(layer.file.sums), layer.overlap_limit});
     }
     const int base = parts.below.base.file.release();
-    return net::VolumeParts{
-        std::move(parts.layer), {parts.live_direct.release(), parts.live_buffered.release()},
-        parts.alignment,        std::move(sealed),
-        {base, base},           std::move(parts.below.base.sums),
-        parts.below.base_size,  quota};
+    return net::VolumeParts{std::move(parts.layer),
+                            {parts.live_direct.release(), parts.live_buffered.release()},
+                            parts.alignment,
+                            std::move(sealed),
+                            std::move(parts.below.merged),
+                            {base, base},
+                            std::move(parts.below.base.sums),
+                            parts.below.base_size,
+                            quota};
 }
 
 Result<void> Fleet::open(const std::string& instance, Entry& entry) {

@@ -37,13 +37,13 @@ struct Medium {
           volume(std::move(parts.layer), layer_file, open_sealed(ring, parts),
                  open_base(ring, parts), options) {}
 
-    std::vector<SealedLayer> open_sealed(ring::Ring& ring, VolumeParts& parts) {
-        std::vector<SealedLayer> layers;
+    SealedLayers open_sealed(ring::Ring& ring, VolumeParts& parts) {
+        SealedLayers below{{}, std::move(parts.merged)};
         for (SealedParts& sealed : parts.sealed) {
             AsyncFile& file = open_shared(ring, sealed.file.release(), std::move(sealed.sums));
-            layers.push_back({std::move(sealed.map), &file, sealed.overlap_limit});
+            below.layers.push_back({std::move(sealed.map), &file, sealed.overlap_limit});
         }
-        return layers;
+        return below;
     }
 
     BaseImage open_base(ring::Ring& ring, VolumeParts& parts) {

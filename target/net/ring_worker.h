@@ -61,10 +61,10 @@ public:
 
 /// A layer below the live one.
 struct SealedParts {
-    std::shared_ptr<const ClusterMap> map;
-    Descriptor file;                  ///< through the page cache
-    std::shared_ptr<ChunkSums> sums;  ///< to verify it by at read; null: it is trusted
-    std::uint64_t overlap_limit = 0;  ///< bytes of what lies below that show through
+    std::shared_ptr<const ClusterMap> map;  ///< null: VolumeParts::merged has it
+    Descriptor file;                        ///< through the page cache
+    std::shared_ptr<ChunkSums> sums;        ///< to verify it by at read; null: it is trusted
+    std::uint64_t overlap_limit = 0;        ///< bytes of what lies below that show through
 };
 
 /// What an instance may take of the host.
@@ -78,10 +78,11 @@ struct VolumeParts {
     RecoveredLayer layer;
     ring::RingFile::Descriptors layer_file;
     DirectIoAlignment alignment;
-    std::vector<SealedParts> sealed;        ///< from the top down
-    ring::RingFile::Descriptors base_file;  ///< -1: none
-    std::shared_ptr<ChunkSums> base_sums;   ///< as SealedParts::sums
-    std::uint64_t base_size = 0;            ///< bytes
+    std::vector<SealedParts> sealed;          ///< from the top down
+    std::shared_ptr<const MergedMap> merged;  ///< of their maps; null: they have their own
+    ring::RingFile::Descriptors base_file;    ///< -1: none
+    std::shared_ptr<ChunkSums> base_sums;     ///< as SealedParts::sums
+    std::uint64_t base_size = 0;              ///< bytes
     SpaceQuota quota;
 };
 

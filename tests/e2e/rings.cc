@@ -86,7 +86,7 @@ TEST_P(Rings, SessionsAndCommandsGoOnBesideEachOther) {
             --running;
         });
     }
-    constexpr int snapshots_max = 10 * instances;  // a disk has 16 layers at most
+    constexpr int snapshots_max = 10 * instances;
     for (int i = 0; running > 0; ++i) {
         const std::string name = "web" + std::to_string(i % instances);
         daemon.command({"set", name, i % 2 == 0 ? "write-cache=off" : "write-cache=on"});

@@ -62,10 +62,11 @@ Machine::Machine(store::Store& store, StoreDisk& disk, std::string name,
     live_ = disk_.take(live_path_);
     live_->on_step = std::move(on_step);
 
-    std::vector<SealedLayer> sealed;
+    store::merge_maps(opened_->below);
+    SealedLayers sealed{{}, opened_->below.merged};
     for (const store::OpenedLayer& layer : opened_->below.layers) {
         below_.push_back(std::make_unique<ReadOnlyFile>(layer.file.file.get()));
-        sealed.push_back({layer.map, below_.back().get(), layer.overlap_limit});
+        sealed.layers.push_back({layer.map, below_.back().get(), layer.overlap_limit});
     }
     below_.push_back(std::make_unique<ReadOnlyFile>(opened_->below.base.file.get()));
     VolumeOptions options;

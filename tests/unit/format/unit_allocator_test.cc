@@ -51,6 +51,45 @@ TEST(UnitAllocator, MetadataAndDataComeFromDifferentSegments) {
     EXPECT_NE(*data.begin(), *metadata.begin());
 }
 
+TEST(UnitAllocator, SpaceThatWasWrittenComesFirst) {
+    UnitAllocator allocator = with_segments(4);
+    const auto zeroing = allocator.begin_zeroing();
+    ASSERT_TRUE(zeroing);
+    EXPECT_EQ(allocator.free_units(), 3U * units_per_segment);
+    // Out of service until all zeros are written.
+    EXPECT_NE(allocator.allocate_data(1)->first / units_per_segment, zeroing->first);
+    EXPECT_NE(*allocator.allocate_metadata() / units_per_segment, zeroing->first);
+    EXPECT_EQ(allocator.begin_punch(4)->count, 1U);
+    EXPECT_FALSE(allocator.begin_punch(4));
+    allocator.zeroed(*zeroing);
+    EXPECT_EQ(allocator.written_segments(), 1U);
+    EXPECT_EQ(allocator.empty_segments(), 1U);
+    EXPECT_EQ(allocator.allocate_data(256)->count, 255U);  // the rest of the cursor's segment
+    EXPECT_EQ(allocator.allocate_data(256)->first, zeroing->first * units_per_segment);
+}
+
+TEST(UnitAllocator, ASegmentThatWasFullIsKnownToBeWritten) {
+    UnitAllocator allocator = with_segments(3);
+    const auto full = allocator.allocate_data(256);
+    ASSERT_EQ(full->count, units_per_segment);
+    EXPECT_EQ(allocator.written_segments(), 0U);
+    allocator.release(*full);
+    EXPECT_EQ(allocator.written_segments(), 1U);
+    EXPECT_EQ(allocator.empty_segments(), 3U);
+    EXPECT_EQ(allocator.allocate_data(1)->first, full->first);
+    EXPECT_EQ(allocator.free_units() + allocator.used_units(), 3U * units_per_segment);
+}
+
+TEST(UnitAllocator, ASegmentWhoseZeroingFailedIsAsBefore) {
+    UnitAllocator allocator = with_segments(1);
+    const auto zeroing = allocator.begin_zeroing();
+    EXPECT_FALSE(allocator.allocate_data(1));
+    EXPECT_FALSE(allocator.begin_zeroing());
+    allocator.zeroing_failed(*zeroing);
+    EXPECT_EQ(allocator.written_segments(), 0U);
+    EXPECT_EQ(allocator.allocate_data(1)->first, zeroing->first * units_per_segment);
+}
+
 TEST(UnitAllocator, AUnitNamedTwiceOrBeyondTheFileIsNoticed) {
     UnitAllocator allocator(2 * segment_size);
     EXPECT_TRUE(allocator.mark_used({0, 2}));

@@ -119,13 +119,13 @@ TEST_F(Snapshot, ARemovedOneGoesWhenNothingStandsOnIt) {
 }
 
 TEST_F(Snapshot, TheNumberOfLayersHasALimit) {
-    for (int i = 0; i < 15; ++i)
+    for (int i = 0; i < 255; ++i)
         ASSERT_TRUE(store_->snapshot("web01", ""));
     write_mark("web01", 'z');
     EXPECT_EQ(mark_of("web01"), 'z');
     const auto refused = store_->snapshot("web01", "");
     EXPECT_EQ(refused.error().code, ErrorCode::refused);
-    EXPECT_NE(message_of(refused).find("16 layers"), std::string::npos) << message_of(refused);
+    EXPECT_NE(message_of(refused).find("256 layers"), std::string::npos) << message_of(refused);
 }
 
 TEST_F(Snapshot, ASealedLayerThatIsAnotherIsRefused) {

@@ -40,7 +40,7 @@ public:
         ASSERT_TRUE(layer) << layer.error().message;
         VolumeOptions options;
         options.space_max_bytes = space_max;
-        volume = std::make_unique<Volume>(std::move(*layer), file, std::vector<SealedLayer>{},
+        volume = std::make_unique<Volume>(std::move(*layer), file, SealedLayers{},
                                           BaseImage{base_, base_size_}, options);
     }
 
@@ -237,6 +237,25 @@ TEST(Volume, ZerosAreWrittenAheadOfSmallCommitsOnly) {
         EXPECT_GE(zeroed_by(per_flush), 3U << 20);
         EXPECT_LE(zeroed_by(per_flush), 5U << 20);
     }
+}
+
+TEST(Volume, AClosedLayerKeepsNoSpaceThatItDoesNotUse) {
+    Machine machine(256 << 20);
+    for (std::uint64_t mebibyte = 0; mebibyte < 48; ++mebibyte) {
+        for (std::uint64_t part = 0; part < 16; ++part) {
+            const std::uint64_t block = mebibyte * 2048 + part * 128;
+            ASSERT_EQ(machine.write(block, 128, std::byte{3}), BlockStatus::good);
+        }
+    }
+    EXPECT_GE(machine.file.allocated_bytes(), 48U << 20);
+    // Not even flushed: the checkpoint at the end frees it.
+    EXPECT_EQ(machine.run(BlockOperation::deallocate, 0, 47 * 2048).status, BlockStatus::good);
+    EXPECT_EQ(machine.close(), BlockStatus::good);
+    // The data that is left, its map, the journal, and what shares segments with them.
+    EXPECT_LE(machine.file.allocated_bytes(), 6U << 20);
+    machine.open();
+    EXPECT_EQ(machine.first_byte(46 * 2048), std::byte{0});
+    EXPECT_EQ(machine.first_byte(47 * 2048), std::byte{3});
 }
 
 TEST(Volume, AFullDiskFailsNewWritesOnlyAndSpaceThatReturnsIsUsed) {
