@@ -8,11 +8,11 @@
 #include <tuple>
 #include <vector>
 
-#include "cow-store/store/store.h"
+#include "tests/e2e/daemon.h"
 #include "tests/unit/identity/matrix_disk.h"
 
-/// Every format, made by its own tools, in every layout: imported into a store, cloned three times,
-/// read back, and judged by the format's own checker, by blkid, by its files and byte by byte.
+/// Every format, made by its own tools, in every layout: imported, cloned three times, read back
+/// over iSCSI, and judged by the format's own checker, by blkid, by its files and byte by byte.
 namespace cowtgt::identity {
 namespace {
 
@@ -145,41 +145,21 @@ protected:
         uuids_.insert(blkid(content.path(), "UUID"));
     }
 
-    void open_store() {
-        const fs::path root = folder_.file("store");
-        ASSERT_TRUE(store::Store::create(root).has_value());
-        auto opened = store::Store::open(root, store::Locking::exclusive);
-        ASSERT_TRUE(opened.has_value()) << opened.error().message;
-        store_ = *std::move(opened);
-        store::ImportOptions options;
-        options.image = disk_;
-        options.name = "template";
-        const auto imported = store_->import_template(options);
-        ASSERT_TRUE(imported.has_value()) << imported.error().message;
+    void serve() {
+        daemon_ = std::make_unique<e2e::Daemon>();
+        daemon_->command({"template", "import", disk_, "--name", "template"});
+        daemon_->start();
     }
 
     /// The clone as its machine reads it, in a sparse file.
     fs::path clone(int number) {
         const std::string name = "pc" + std::to_string(number);
-        store::CloneOptions options;
-        options.source.name = "template";
-        options.name = name;
-        const auto cloned = store_->clone(options);
-        if (!cloned) {
-            ADD_FAILURE() << cloned.error().message;
-            return disk_;
-        }
-        for (const store::IdentityItem& item : cloned->identity) {
-            EXPECT_EQ(item.kept_because, "") << item.where << " " << item.kind;
-        }
+        daemon_->command({"clone", "template", name, "--identity=require"});
         const fs::path back = folder_.file(name);
-        make_sparse_file(back, cloned->size_bytes);
-        const auto sink = [&](std::uint64_t offset, Bytes bytes) -> Result<void> {
-            write_file(back, offset, bytes);
-            return {};
-        };
-        const auto read = store_->export_instance(name, sink, {});
-        EXPECT_TRUE(read.has_value());
+        const ToolResult read =
+            run_tool("qemu-img convert -f raw -O raw iscsi://" + daemon_->portal() + "/" +
+                     daemon_->target(name) + "/0 " + back.string());
+        EXPECT_EQ(read.exit_code, 0) << read.output;
         return back;
     }
 
@@ -206,12 +186,12 @@ protected:
     fs::path disk_;
     std::string files_;            ///< of the template
     std::set<std::string> uuids_;  ///< of the template and all clones
-    std::unique_ptr<store::Store> store_;
+    std::unique_ptr<e2e::Daemon> daemon_;
 };
 
 TEST_P(Matrix, ThreeClonesAreCleanDistinctAndTheSameFiles) {
     ASSERT_NO_FATAL_FAILURE(make_template());
-    ASSERT_NO_FATAL_FAILURE(open_store());
+    serve();
     for (int i = 0; i < clone_count; ++i) {
         const fs::path back = clone(i);
         const std::size_t table = shape().layout == Layout::bare ? 0 : 5;

@@ -78,6 +78,15 @@ TEST_F(RealVolume, XfsWithAnotherDeviceIsKept) {
                 "it has a realtime device");
 }
 
+TEST_F(RealVolume, XfsWithUnknownFeaturesIsKept) {
+    const fs::path image = make(320 * mib, "mkfs.xfs -q $DEV");
+    ASSERT_EQ(
+        run_tool("xfs_db -x -c 'sb 0' -c 'write -d features_incompat 0x80000003' " + image.string())
+            .exit_code,
+        0);
+    expect_kept(image, "features that this version does not know");
+}
+
 TEST_F(RealVolume, BtrfsOfSeveralDevicesOrASeedIsKept) {
     const fs::path other = folder_.file("other");
     make_sparse_file(other, 160 * mib);
