@@ -17,6 +17,7 @@ using ext_reader::FileSystem;
 
 constexpr std::size_t directories_max = 4'000'000;
 constexpr std::size_t path_length_max = 4096;  ///< bytes; no program can name what lies deeper
+constexpr std::size_t waiting_paths_max = 256U << 20;      ///< bytes of those still to be read
 constexpr std::size_t read_size = std::size_t{256} << 10;  ///< bytes
 
 /// What is known of a block while its owner is looked for.
@@ -51,7 +52,8 @@ struct NameVisit {
     std::size_t missing;
     std::set<ext2_ino_t> seen;
     std::vector<Folder> waiting;
-    std::string path;  ///< of the folder that is being read
+    std::size_t waiting_bytes;  ///< of their paths
+    std::string path;           ///< of the folder that is being read
 };
 
 bool is_folder(ext2_filsys fs, const ext2_dir_entry& entry) {
@@ -71,10 +73,12 @@ int visit_name(ext2_dir_entry* entry, int, int, char*, void* context) {
         found->second = visit.path + name;
         if (--visit.missing == 0) return DIRENT_ABORT;
     }
-    const bool is_followed =
-        visit.seen.size() < directories_max && visit.path.size() + name.size() < path_length_max;
+    const bool is_followed = visit.seen.size() < directories_max &&
+                             visit.path.size() + name.size() < path_length_max &&
+                             visit.waiting_bytes < waiting_paths_max;
     if (is_followed && is_folder(visit.fs, *entry) && visit.seen.insert(entry->inode).second) {
         visit.waiting.push_back({entry->inode, visit.path + name + "/"});
+        visit.waiting_bytes += visit.waiting.back().path.size();
     }
     return 0;
 }
@@ -217,10 +221,11 @@ private:
 
     Result<void> find_names(std::map<ext2_ino_t, std::string>& names) {
         NameVisit visit{fs_.get(), &names, names.size(), {EXT2_ROOT_INO}, {{EXT2_ROOT_INO, "/"}},
-                        {}};
+                        1,         {}};
         while (!visit.waiting.empty() && visit.missing > 0) {
             const Folder folder = std::move(visit.waiting.back());
             visit.waiting.pop_back();
+            visit.waiting_bytes -= folder.path.size();
             visit.path = folder.path;
             const errcode_t code =
                 ext2fs_dir_iterate(fs_.get(), folder.inode, 0, nullptr, visit_name, &visit);

@@ -23,6 +23,7 @@ using xfs::Run;
 
 constexpr std::size_t folders_max = 4'000'000;
 constexpr std::size_t path_length_max = 4096;                ///< bytes; no program can name more
+constexpr std::size_t waiting_paths_max = 256U << 20;        ///< bytes of those still to be read
 constexpr std::uint64_t read_size = std::uint64_t{1} << 20;  ///< bytes
 
 /// What is known of a block while its owner is looked for.
@@ -255,6 +256,7 @@ private:
         std::size_t missing = inodes_.size();
         std::set<std::uint64_t> seen = {reader_.root_inode()};
         std::vector<Folder> waiting = {{reader_.root_inode(), "/"}};
+        std::size_t waiting_bytes = 1;
         if (const auto root = inodes_.find(reader_.root_inode()); root != inodes_.end()) {
             root->second.path = "/";
             --missing;
@@ -262,6 +264,7 @@ private:
         while (!waiting.empty() && missing > 0) {
             const Folder folder = std::move(waiting.back());
             waiting.pop_back();
+            waiting_bytes -= folder.path.size();
             const auto inode = reader_.inode(folder.inode);
             if (!inode) return inode.error();
             if (!inode->is_folder()) continue;
@@ -275,10 +278,11 @@ private:
                 }
                 if (!may_be_folder(entry) || seen.size() >= folders_max ||
                     folder.path.size() + entry.name.size() >= path_length_max ||
-                    !seen.insert(entry.inode).second) {
+                    waiting_bytes >= waiting_paths_max || !seen.insert(entry.inode).second) {
                     continue;
                 }
                 waiting.push_back({entry.inode, folder.path + entry.name + "/"});
+                waiting_bytes += waiting.back().path.size();
             }
         }
         return {};

@@ -14,6 +14,7 @@ namespace {
 /// Blocks of metadata that are read in all; more than any root file system has.
 constexpr std::uint64_t blocks_read_max = std::uint64_t{1} << 22;
 constexpr std::uint64_t folder_size_max = std::uint64_t{256} << 20;  ///< bytes
+constexpr std::size_t extents_max = std::size_t{1} << 22;            ///< of a file
 
 Error damaged(std::string_view what) {
     return {ErrorCode::corrupt, std::string(what) + " of it is damaged: run xfs_repair"};
@@ -308,6 +309,9 @@ Result<std::vector<Extent>> Reader::extents_of(const Inode& inode, Format format
     const RecordSink take = [&](Bytes record) -> Result<void> {
         Result<Extent> extent = extent_of(record);
         if (!extent) return std::move(extent).error();
+        if (extents.size() == extents_max) {
+            return Error{ErrorCode::unsupported, "a file of it is in too many pieces"};
+        }
         extents.push_back(*extent);
         return {};
     };
