@@ -1,5 +1,5 @@
-#include <cerrno>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "cow-store/store/catalogue.h"
@@ -39,14 +39,16 @@ Result<void> keep_boot_folder(const Context& context, std::string_view name,
     const std::filesystem::path to = context.layout.own_boot_folder(name);
     const Result<std::vector<std::string>> files = list_directory(from);
     if (!files) return files.error();
-    if (files->empty()) return {};
-    if (Result<void> made = context.files.make_directory(to);
-        !made && made.error().os_errno != EEXIST) {
-        return made;
+    // While it stands on a template nobody reads its own: what is there is of an earlier time.
+    std::error_code unknown;
+    if (std::filesystem::exists(to, unknown)) {
+        if (Result<void> removed = context.files.remove_tree(to); !removed) return removed;
     }
+    if (files->empty()) return {};
+    if (Result<void> made = context.files.make_directory(to); !made) return made;
     for (const std::string& file : *files) {
-        Result<void> linked = context.files.link(from / file, to / file);
-        if (!linked && linked.error().os_errno != EEXIST) return linked;
+        if (Result<void> linked = context.files.link(from / file, to / file); !linked)
+            return linked;
     }
     return context.files.sync_directory(to);
 }

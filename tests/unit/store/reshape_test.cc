@@ -103,6 +103,22 @@ TEST_F(ReshapeTest, TheMomentOfFlatteningIsTheDocumentAndTheLayerFollows) {
     EXPECT_TRUE(store_->remove_instance("web01"));
 }
 
+TEST_F(ReshapeTest, FlattenedAgainItBootsWithWhatItStoodOnLast) {
+    for (const std::uint32_t version : {1U, 2U}) {
+        const auto boot = store_->boot_folder("debian12", version);
+        std::filesystem::create_directory(boot);
+        write_file("kernel", std::string(version, 'k'));
+        std::filesystem::rename(folder() / "kernel", boot / "kernel");
+    }
+    ASSERT_TRUE(Reshape(*store_).flatten_now("web01"));
+    const auto moved = Reshape(*store_).rebase("web01", second_);
+    ASSERT_TRUE(moved) << message_of(moved);
+    const auto done = Reshape(*store_).flatten_now("web01");
+    ASSERT_TRUE(done) << message_of(done);
+    const InstanceInfo info = store_->find_instance("web01").value();
+    EXPECT_EQ(read_all(store_->boot_folder(info) / "kernel").size(), 2U);
+}
+
 TEST_F(ReshapeTest, SnapshotsAreInTheWayOfFlattening) {
     ASSERT_TRUE(store_->snapshot("web01", "s"));
     EXPECT_EQ(message_of(Reshape(*store_).try_flatten("web01")),
