@@ -54,7 +54,7 @@ Error impossible(std::string_view what) {
 }
 
 bool is_size_of(std::uint32_t size, std::uint8_t log, std::uint32_t least, std::uint32_t most) {
-    return is_power_of_two(size) && size >= least && size <= most && size == 1U << log;
+    return size >= least && size <= most && log < 32 && size == 1U << log;
 }
 
 /// The numbers that say where things lie.

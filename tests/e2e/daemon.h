@@ -27,7 +27,7 @@ public:
     /// Appends a line to cowtgt.toml.
     void configure(const std::string& line);
 
-    /// Starts and waits until an initiator can log in, at most 10 s.
+    /// Starts and waits until an initiator can log in, at most a minute.
     void start();
     /// kill -9, and waits for its end.
     void kill();
@@ -35,7 +35,7 @@ public:
     void stop();
 
     pid_t pid() const { return pid_; }
-    std::string portal() const { return "127.0.0.1:" + std::to_string(port_); }
+    const std::string& portal() const { return portal_; }  ///< on loopback, of this process alone
     std::string target(const std::string& instance) const;
     /// User and system time of all its threads, in clock ticks (sysconf(_SC_CLK_TCK)).
     std::uint64_t cpu_ticks() const;
@@ -49,7 +49,7 @@ private:
 
     std::filesystem::path binaries_;
     std::filesystem::path folder_;
-    std::uint16_t port_ = 0;
+    std::string portal_;
     pid_t pid_ = -1;
 };
 

@@ -12,7 +12,7 @@ namespace cowtgt::e2e {
 /// Threads: one. A connection that cannot be made throws std::runtime_error.
 class SocketInitiator {
 public:
-    /// `portal` is "127.0.0.1:PORT". Nothing is sent before start_login().
+    /// `portal` is "127.x.y.z:PORT". Nothing is sent before start_login().
     SocketInitiator(const std::string& portal, test::InitiatorSettings settings);
     ~SocketInitiator();
     SocketInitiator(const SocketInitiator&) = delete;
