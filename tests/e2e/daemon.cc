@@ -37,8 +37,8 @@ constexpr std::chrono::milliseconds poll_interval{5};
     throw std::runtime_error(what);
 }
 
-/// An address of loopback that no other process of these tests uses, so that ports are chosen by this
-/// one alone. Process ids have at most 22 bits.
+/// An address of loopback that no other process of these tests uses, so that ports are chosen by
+/// this one alone. Process ids have at most 22 bits.
 in_addr own_address() {
     return {htonl((127U << 24) + (1U << 22) + static_cast<std::uint32_t>(::getpid()))};
 }
