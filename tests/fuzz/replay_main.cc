@@ -1,7 +1,10 @@
 // The driver of fuzz targets in builds without libFuzzer: runs every file of the corpus folders
-// given as arguments, then inputs mutated from them for about a second, from a printed seed.
-// COWTGT_FUZZ_SEED=<number> repeats a run; with COWTGT_FUZZ_KEEP=1 each input is written to a file
-// before it runs, so that the last one is there after a crash.
+// given as arguments, then inputs mutated from them.
+// COWTGT_FUZZ_SEED=<number>     repeats a run; without it the seed is random. It is printed.
+// COWTGT_FUZZ_INPUTS=<number>   how many mutated inputs: with a seed, the same on every machine
+// COWTGT_FUZZ_SECONDS=<number>  how long instead; without both for a second
+// COWTGT_FUZZ_KEEP=1            writes each input to a file before it runs, so that the last one is
+//                               there after a crash
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,7 +27,7 @@ namespace {
 using Input = std::vector<std::uint8_t>;
 
 constexpr std::size_t input_size_max = 65536;
-constexpr std::chrono::milliseconds mutation_time{1000};
+constexpr std::uint64_t seconds_by_default = 1;
 constexpr int inputs_per_look_at_the_clock = 64;
 
 constexpr const char* crash_file = "fuzz-last-input";
@@ -80,9 +84,11 @@ private:
             case 1:
                 if (room > 0) *there = any_byte();
                 return;
-            case 2:
-                input.insert(there, 1 + below(8), any_byte());
+            case 2: {
+                const std::size_t count = 1 + below(8);
+                input.insert(there, count, any_byte());
                 return;
+            }
             case 3:
                 input.erase(there, there + static_cast<std::ptrdiff_t>(below(room + 1)));
                 return;
@@ -119,30 +125,57 @@ void keep_for_later(const Input& input) {
                static_cast<std::streamsize>(input.size()));
 }
 
+/// The variable as a number; a text that is none ends the program.
+std::uint64_t number_from(const char* variable, std::uint64_t absent) {
+    const char* text = std::getenv(variable);
+    if (text == nullptr) return absent;
+    char* end = nullptr;
+    const std::uint64_t number = std::strtoull(text, &end, 0);
+    if (*text == '\0' || *end != '\0') {
+        std::fprintf(stderr, "%s=%s is not a number\n", variable, text);
+        std::exit(2);
+    }
+    return number;
+}
+
+/// When to stop: after so many inputs, or after so long.
+struct Bounds {
+    std::uint64_t inputs;
+    std::chrono::seconds time;
+
+    static Bounds from_environment() {
+        constexpr std::uint64_t endless = std::numeric_limits<std::uint64_t>::max();
+        const std::uint64_t inputs = number_from("COWTGT_FUZZ_INPUTS", endless);
+        constexpr std::uint64_t day = 86400;
+        const std::uint64_t seconds =
+            number_from("COWTGT_FUZZ_SECONDS", inputs == endless ? seconds_by_default : day);
+        return {inputs, std::chrono::seconds(std::min(seconds, day))};
+    }
+};
+
 }  // namespace
 
 int main(int argument_count, char** arguments) {
     const std::vector<Input> corpus = read_corpus(argument_count, arguments);
-    for (const Input& input : corpus)
-        run(input);
-
-    const char* given_seed = std::getenv("COWTGT_FUZZ_SEED");
-    const std::uint64_t seed =
-        given_seed != nullptr ? std::strtoull(given_seed, nullptr, 0) : std::random_device{}();
+    const std::uint64_t seed = number_from("COWTGT_FUZZ_SEED", std::random_device{}());
+    const Bounds bounds = Bounds::from_environment();
     std::printf("corpus: %zu inputs; COWTGT_FUZZ_SEED=%llu\n", corpus.size(),
                 static_cast<unsigned long long>(seed));
     std::fflush(stdout);
+    for (const Input& input : corpus)
+        run(input);
 
     const bool keeps_inputs = std::getenv("COWTGT_FUZZ_KEEP") != nullptr;
     Mutator mutator(seed);
     std::uint64_t count = 0;
-    const auto end = std::chrono::steady_clock::now() + mutation_time;
-    while (std::chrono::steady_clock::now() < end) {
-        for (int i = 0; i < inputs_per_look_at_the_clock; ++i, ++count) {
-            const Input input = mutator.mutate(corpus);
-            if (keeps_inputs) keep_for_later(input);
-            run(input);
+    const auto end = std::chrono::steady_clock::now() + bounds.time;
+    for (; count < bounds.inputs; ++count) {
+        if (count % inputs_per_look_at_the_clock == 0 && std::chrono::steady_clock::now() >= end) {
+            break;
         }
+        const Input input = mutator.mutate(corpus);
+        if (keeps_inputs) keep_for_later(input);
+        run(input);
     }
     std::printf("mutated: %llu inputs\n", static_cast<unsigned long long>(count));
     return 0;
