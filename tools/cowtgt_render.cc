@@ -50,6 +50,13 @@ std::string render_contents(const json& items) {
     return rows.empty() ? "" : "  contents\n" + render_table(rows, {2});
 }
 
+std::string fate_of_text(std::string_view becomes, const std::string& reason) {
+    if (becomes == "rewritten") return "rewritten in clones";
+    if (becomes == "kept") return "not rewritten, its value is kept: " + reason;
+    if (becomes == "fixed") return "fixed: " + reason;
+    return "looked at in each clone, when its journal is replayed";
+}
+
 /// Files that only tell what was are not worth a line each.
 std::string render_references(const json& items) {
     std::vector<std::vector<std::string>> rows;
@@ -64,9 +71,8 @@ std::string render_references(const json& items) {
         const std::string file = text(item, "file");
         const std::string place = file.empty() ? (where.empty() ? "outside of file systems" : where)
                                                : file + " (" + where + ")";
-        rows.push_back(
-            {"  ", text(item, "value"), "in " + place,
-             becomes == "rewritten" ? "rewritten in clones" : "fixed: " + text(item, "reason")});
+        rows.push_back({"  ", text(item, "value"), "in " + place,
+                        fate_of_text(becomes, text(item, "reason"))});
     }
     std::string result = rows.empty() ? "" : "  references\n" + render_table(rows, {});
     if (left > 0) result += "    and in " + std::to_string(left) + " logs and caches, left alone\n";

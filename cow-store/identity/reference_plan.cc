@@ -9,7 +9,10 @@ namespace cowtgt::identity {
 
 namespace {
 
+using namespace std::string_view_literals;
+
 constexpr std::size_t files_named_max = 3;  ///< in one sentence
+constexpr auto escaped_dash = "\\x2d"sv;
 constexpr std::string_view remedy =
     "; mount by label, or clone with --rewrite-references=ignore if nothing goes by it";
 
@@ -27,6 +30,18 @@ bool equal_without_case(std::string_view a, std::string_view b) {
     return std::ranges::equal(a, b, {}, to_lower, to_lower);
 }
 
+std::string with_each(std::string text, std::string_view from, std::string_view to) {
+    for (std::size_t at = text.find(from); at != std::string::npos;
+         at = text.find(from, at + to.size())) {
+        text.replace(at, from.size(), to);
+    }
+    return text;
+}
+
+std::string without_escapes(std::string_view text) {
+    return with_each(std::string(text), escaped_dash, "-");
+}
+
 /// The new value as the old text was written: in capital letters only where that had no others.
 std::string in_case_of(std::string_view old_text, std::string text) {
     const bool has_small = std::ranges::any_of(old_text, [](char c) { return c >= 'a'; });
@@ -34,6 +49,15 @@ std::string in_case_of(std::string_view old_text, std::string text) {
         std::ranges::any_of(old_text, [](char c) { return c >= 'A' && c <= 'Z'; });
     if (has_small == has_capital) return text;
     std::ranges::transform(text, text.begin(), has_small ? to_lower : to_upper);
+    return text;
+}
+
+/// The new value in place of the old text, as long as that.
+std::string written_like(std::string_view old_text, const std::string& value) {
+    std::string text = in_case_of(without_escapes(old_text), value);
+    const bool is_escaped = old_text.find(escaped_dash) != std::string_view::npos;
+    if (is_escaped) text = with_each(std::move(text), "-", escaped_dash);
+    CHECK(text.size() == old_text.size());
     return text;
 }
 
@@ -64,6 +88,12 @@ void append_note(std::string& note, const std::string& more) {
 
 }  // namespace
 
+std::string value_named_by(std::string_view text) {
+    std::string value = without_escapes(text);
+    std::ranges::transform(value, value.begin(), to_lower);
+    return value;
+}
+
 bool can_be_named(const Finding& finding) {
     return !finding.old_value.empty() &&
            (finding.kind == "fs-uuid" || finding.kind == "partition-guid" ||
@@ -86,11 +116,19 @@ Result<ReferencePlan> ReferencePlan::make(const Recipe& recipe, const BlockSourc
     return plan;
 }
 
+ReferencePlan ReferencePlan::expected(const Recipe& recipe, References wish) {
+    ReferencePlan plan(recipe, wish);
+    for (const Reference& reference : recipe.references)
+        plan.entries_.push_back({&reference, reference.kind == ReferenceKind::rewritable});
+    return plan;
+}
+
 std::vector<ReferencePlan::Entry> ReferencePlan::naming(const Finding& finding) const {
     std::vector<Entry> found;
     if (!can_be_named(finding)) return found;
+    const std::string value = value_named_by(finding.old_value);
     std::ranges::copy_if(entries_, std::back_inserter(found), [&](const Entry& entry) {
-        return equal_without_case(entry.reference->text, finding.old_value);
+        return value_named_by(entry.reference->text) == value;
     });
     return found;
 }
@@ -162,8 +200,7 @@ void ReferencePlan::rewrite(Patching& patching) const {
                 left.push_back(reference);
                 continue;
             }
-            const std::string text = in_case_of(reference->text, finding.new_value);
-            CHECK(text.size() == reference->text.size());
+            const std::string text = written_like(reference->text, finding.new_value);
             const Bytes bytes = bytes_of(text);
             patching.patches.push_back({reference->offset, {bytes.begin(), bytes.end()}});
             rewritten.push_back(reference);

@@ -13,6 +13,10 @@ namespace cowtgt::identity {
 /// Whether files can name this value: UUIDs and serials of file systems and partitions can.
 bool can_be_named(const Finding& finding);
 
+/// What a text names: in small letters, and with the dashes that systemd writes as "\x2d" in the
+/// names of units.
+std::string value_named_by(std::string_view text);
+
 /// What the texts in the image mean for one clone: which values stay because of them, and which
 /// texts follow their values.
 ///
@@ -22,6 +26,8 @@ public:
     /// Reads every text again: one that is not what the recipe says cannot be rewritten.
     static Result<ReferencePlan> make(const Recipe& recipe, const BlockSource& image,
                                       const IdentityChoice& choice);
+    /// The same with every text as the recipe says, to tell people what clones will do.
+    static ReferencePlan expected(const Recipe& recipe, References wish);
 
     /// Why this value of the disk has to stay; empty: it may change.
     std::string reason_to_keep(const Finding& finding) const;

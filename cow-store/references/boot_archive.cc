@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "cow-store/compression/decompressor.h"
+#include "cow-store/identity/reference_plan.h"
 #include "cow-store/references/text_search.h"
 
 namespace cowtgt::references {
@@ -16,13 +17,6 @@ using compression::Compression;
 constexpr std::string_view cpio_magic = "07070";  // 1 or 2 follow: with or without a checksum
 constexpr std::string_view cpio_end = "TRAILER!!!";
 constexpr std::uint64_t unpacked_max = std::uint64_t{8} << 30;  ///< bytes; no machine has that room
-
-std::string small_letters(std::string text) {
-    std::ranges::transform(text, text.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return text;
-}
 
 Bytes without_zeros(Bytes bytes) {
     const auto begin = std::ranges::find_if(bytes, [](std::byte b) { return b != std::byte{0}; });
@@ -79,7 +73,7 @@ Result<std::vector<std::string>> search_boot_archive(Bytes archive,
     }
     std::set<std::string> found;
     for (const Occurrence& one : search.finish())
-        found.insert(small_letters(one.text));
+        found.insert(identity::value_named_by(one.text));
     return std::vector<std::string>(found.begin(), found.end());
 }
 

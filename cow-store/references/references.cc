@@ -9,6 +9,7 @@
 
 #include "cow-store/base/endian.h"
 #include "cow-store/identity/ext_layout.h"
+#include "cow-store/identity/reference_plan.h"
 #include "cow-store/references/boot_archive.h"
 #include "cow-store/references/files.h"
 #include "cow-store/references/grub.h"
@@ -278,11 +279,8 @@ Result<std::vector<Occurrence>> still_there(const BlockSource& image,
         const auto now = disk.read_bytes(one.offset, one.text.size());
         if (!now) return now.error();
         one.text = text_of(*now);
-        std::string small = one.text;
-        std::ranges::transform(small, small.begin(), [](char c) {
-            return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        });
-        if (std::ranges::find(texts, small) != texts.end()) left.push_back(std::move(one));
+        const std::string value = identity::value_named_by(one.text);
+        if (std::ranges::find(texts, value) != texts.end()) left.push_back(std::move(one));
     }
     return left;
 }

@@ -9,6 +9,10 @@ namespace cowtgt::references {
 
 namespace {
 
+using namespace std::string_view_literals;
+
+constexpr auto plain_dash = "-"sv;
+constexpr auto escaped_dash = "\\x2d"sv;  ///< of systemd, in the names of units
 constexpr std::size_t key_digits = 4;
 
 char to_lower(char c) {
@@ -106,48 +110,61 @@ void TextSearch::search(bool is_end) {
                             : buffer_.size() > reach ? buffer_.size() - reach
                                                      : 0;
     if (end <= searched_) return;
-    for (const char* at = buffer_.data() + searched_; at != nullptr;) {
-        const std::size_t from = static_cast<std::size_t>(at - buffer_.data());
-        if (from >= end) break;
-        at = static_cast<const char*>(std::memchr(at, '-', end - from));
-        if (at == nullptr) break;
-        look_at_dash(static_cast<std::size_t>(at - buffer_.data()));
-        ++at;
-    }
+    for (const std::string_view dash : {plain_dash, escaped_dash})
+        look_at_each(dash, end);
     for (Wanted& wanted : wanted_) {
         if (wanted.dash == std::string::npos) search_without_dash(wanted, searched_, end);
     }
     searched_ = end;
 }
 
-void TextSearch::look_at_dash(std::size_t at) {
-    if (at < key_digits) return;
-    const int key = key_before(buffer_, at);
+void TextSearch::look_at_each(std::string_view dash, std::size_t end) {
+    for (std::size_t from = searched_; from < end; ++from) {
+        const void* at = std::memchr(buffer_.data() + from, dash.front(), end - from);
+        if (at == nullptr) return;
+        from = static_cast<std::size_t>(static_cast<const char*>(at) - buffer_.data());
+        look_at_dash(from, dash);
+    }
+}
+
+/// `dash` is how the text would write them; one of them may begin here, and be its first.
+void TextSearch::look_at_dash(std::size_t at, std::string_view dash) {
+    const std::string_view all(buffer_);
+    if (at < key_digits || !all.substr(at).starts_with(dash)) return;
+    const int key = key_before(all, at);
     if (key < 0 || !keys_.test(static_cast<std::size_t>(key))) return;
     for (Wanted& wanted : wanted_) {
         if (wanted.dash == std::string::npos || at < wanted.dash) continue;
         const std::size_t begin = at - wanted.dash;
-        if (buffer_.size() - begin < wanted.text.size()) continue;
-        const std::string_view text(buffer_.data() + begin, wanted.text.size());
-        if (!std::ranges::equal(text, wanted.text, {}, to_lower)) continue;
-        if (!is_word(wanted, begin)) continue;
+        const auto dashes = static_cast<std::size_t>(std::ranges::count(wanted.text, '-'));
+        const std::size_t size = wanted.text.size() + dashes * (dash.size() - 1);
+        if (all.size() - begin < size) continue;
+        const std::string_view text = all.substr(begin, size);
+        if (identity::value_named_by(text) != wanted.text) continue;
+        if (!is_word(wanted, begin, begin + size, dash)) continue;
         if (++wanted.found > occurrences_max) continue;
         found_.push_back({std::string(text), buffer_offset_ + begin});
     }
 }
 
-bool TextSearch::is_word(const Wanted& wanted, std::size_t begin) const {
-    const auto char_at = [&](std::size_t at) { return at < buffer_.size() ? buffer_[at] : ' '; };
-    const char before = begin > 0 ? buffer_[begin - 1] : ' ';
-    const std::size_t end = begin + wanted.text.size();
-    if (is_digit(before)) return false;
-    if (wanted.takes_number) {
-        return before != '-' && is_digit(char_at(end + 1)) && is_digit(char_at(end + 2)) &&
-               !is_digit(char_at(end + 3)) && char_at(end + 3) != '-';
-    }
-    if (is_digit(char_at(end))) return false;
-    // The short ones could be the middle of a UUID; "luks-" may stand before a long one.
-    return wanted.text.size() == uuid_length || (before != '-' && char_at(end) != '-');
+bool TextSearch::is_word(const Wanted& wanted, std::size_t begin, std::size_t end,
+                         std::string_view dash) const {
+    const std::string_view before = std::string_view(buffer_).substr(0, begin);
+    std::string_view behind = std::string_view(buffer_).substr(end);
+    const auto is_digit_at = [&](std::size_t at) {
+        return at < behind.size() && is_digit(behind[at]);
+    };
+    const bool is_behind_escape = before.ends_with(escaped_dash);
+    if (!is_behind_escape && !before.empty() && is_digit(before.back())) return false;
+    if (is_digit_at(0)) return false;
+    // "luks-" may stand before a UUID. The short ones could be the middle of one, where the dash
+    // before them is written as all others are; but none is as long as those of NTFS.
+    if (wanted.text.size() == uuid_length || wanted.dash == std::string::npos) return true;
+    if (before.ends_with(dash)) return false;
+    if (!wanted.takes_number) return !behind.starts_with(dash);
+    behind.remove_prefix(dash.size());
+    return is_digit_at(0) && is_digit_at(1) && !is_digit_at(2) &&
+           !behind.substr(2).starts_with(dash);
 }
 
 /// Serial numbers of NTFS: rare, so each is looked for by itself.
@@ -160,7 +177,8 @@ void TextSearch::search_without_dash(Wanted& wanted, std::size_t from, std::size
     const std::string_view all(buffer_);
     for (const std::string& form : forms) {
         for (std::size_t at = all.find(form, from); at < end; at = all.find(form, at + 1)) {
-            if (is_word(wanted, at) && ++wanted.found <= occurrences_max) {
+            if (is_word(wanted, at, at + form.size(), plain_dash) &&
+                ++wanted.found <= occurrences_max) {
                 found_.push_back({form, buffer_offset_ + at});
             }
         }

@@ -12,7 +12,8 @@
 
 namespace cowtgt::references {
 
-/// A text that was found: one of the values of the disk, in the case in which it is written.
+/// A text that was found: one of the values of the disk, in the case in which it is written, and
+/// with its dashes as "\x2d" where systemd escapes them: "dev-disk-by\x2duuid-c0ff\x2dee42.device".
 struct Occurrence {
     std::string text;
     std::uint64_t offset = 0;  ///< bytes, of what was searched
@@ -52,8 +53,10 @@ private:
     static constexpr std::size_t reach = 64;  ///< bytes; longer than any text and its borders
 
     void search(bool is_end);
-    void look_at_dash(std::size_t at);
-    bool is_word(const Wanted& wanted, std::size_t begin) const;
+    void look_at_each(std::string_view dash, std::size_t end);
+    void look_at_dash(std::size_t at, std::string_view dash);
+    bool is_word(const Wanted& wanted, std::size_t begin, std::size_t end,
+                 std::string_view dash) const;
     void search_without_dash(Wanted& wanted, std::size_t from, std::size_t end);
 
     std::vector<Wanted> wanted_;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cow-store/file_posix.h"
+#include "cow-store/identity/reference_plan.h"
 
 namespace cowtgt::store {
 
@@ -188,14 +189,34 @@ namespace {
 constexpr std::string_view replayed_in_clones =
     "in use when it was copied: its journal is replayed in each clone";
 
-/// What a clone does, which the recipe alone does not tell: first it replays journals.
-std::vector<IdentityItem> items_of(const identity::Recipe& recipe) {
+bool is_replayed(const identity::Recipe& recipe, const std::string& where) {
+    return std::ranges::any_of(recipe.structures, [&](const identity::Structure& structure) {
+        return structure.needs_replay && structure.where == where;
+    });
+}
+
+/// Files of a disk that was in use are looked at in each clone, once its journal is replayed.
+bool is_told_after_replay(const identity::Recipe& recipe, const identity::Finding& finding) {
+    if (is_replayed(recipe, finding.where)) return true;
+    const std::string value = identity::value_named_by(finding.old_value);
+    return std::ranges::any_of(recipe.references, [&](const identity::Reference& reference) {
+        return identity::value_named_by(reference.text) == value &&
+               is_replayed(recipe, reference.where);
+    });
+}
+
+/// What a clone does, which the recipe alone does not tell: first it replays journals, and values
+/// stay that files name in places where they cannot be rewritten.
+std::vector<IdentityItem> items_of(const identity::Recipe& recipe,
+                                   const identity::ReferencePlan& plan) {
     std::vector<identity::Finding> findings;
     for (const identity::Structure& structure : recipe.structures) {
         for (identity::Finding finding : structure.findings) {
             if (structure.needs_replay) {
                 finding.kept_because.clear();
                 finding.note = replayed_in_clones;
+            } else if (finding.kept_because.empty() && !is_told_after_replay(recipe, finding)) {
+                finding.kept_because = plan.reason_to_keep(finding);
             }
             findings.push_back(std::move(finding));
         }
@@ -220,21 +241,51 @@ std::vector<ContentItem> content_items(const identity::Recipe& recipe) {
     return items;
 }
 
+/// What becomes of a text, and why it is not rewritten.
+struct Verdict {
+    ReferenceFate fate;
+    std::string reason;
+};
+
+Verdict verdict_on(const identity::Reference& reference, const identity::Recipe& recipe,
+                   const identity::ReferencePlan& plan) {
+    if (reference.kind == identity::ReferenceKind::history) return {ReferenceFate::left, ""};
+    const std::string value = identity::value_named_by(reference.text);
+    for (const identity::Structure& structure : recipe.structures) {
+        for (const identity::Finding& finding : structure.findings) {
+            if (!identity::can_be_named(finding) ||
+                identity::value_named_by(finding.old_value) != value) {
+                continue;
+            }
+            if (is_told_after_replay(recipe, finding)) return {ReferenceFate::after_replay, ""};
+            if (reference.kind != identity::ReferenceKind::rewritable) {
+                return {ReferenceFate::fixed, reference.reason};
+            }
+            const std::string reason =
+                finding.kept_because.empty() ? plan.reason_to_keep(finding) : finding.kept_because;
+            if (!reason.empty()) return {ReferenceFate::kept, reason};
+        }
+    }
+    return {ReferenceFate::rewritten, ""};
+}
+
 /// Each file once for each value that it names.
-std::vector<ReferenceItem> reference_items(const identity::Recipe& recipe) {
+std::vector<ReferenceItem> reference_items(const identity::Recipe& recipe,
+                                           const identity::ReferencePlan& plan) {
     std::vector<ReferenceItem> items;
     for (const identity::Reference& reference : recipe.references) {
+        Verdict verdict = verdict_on(reference, recipe, plan);
         const bool is_known = std::ranges::any_of(items, [&](const ReferenceItem& item) {
             return item.value == reference.text && item.where == reference.where &&
-                   item.file == reference.file && item.reason == reference.reason;
+                   item.file == reference.file && item.fate == verdict.fate &&
+                   item.reason == verdict.reason;
         });
         if (is_known) continue;
         items.push_back({.value = reference.text,
                          .where = reference.where,
                          .file = reference.file,
-                         .is_rewritten = reference.kind == identity::ReferenceKind::rewritable,
-                         .is_history = reference.kind == identity::ReferenceKind::history,
-                         .reason = reference.reason});
+                         .fate = verdict.fate,
+                         .reason = std::move(verdict.reason)});
     }
     return items;
 }
@@ -269,9 +320,11 @@ TemplateInfo describe(const Context& context, const TemplateRecord& record, cons
     info.source = document.source;
     info.note = document.note;
     info.uuid = document.uuid;
-    info.identity = items_of(document.recipe);
+    const auto plan =
+        identity::ReferencePlan::expected(document.recipe, identity::References::rewrite);
+    info.identity = items_of(document.recipe, plan);
     info.contents = content_items(document.recipe);
-    info.references = reference_items(document.recipe);
+    info.references = reference_items(document.recipe, plan);
     info.instances = usage.instances_of(record.name, record.version);
     return info;
 }

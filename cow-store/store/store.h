@@ -63,14 +63,22 @@ struct ContentItem {
     std::string problem;           ///< why its identity stays, "its journal ..."; empty: clean
 };
 
+/// What becomes of a text that names an identity, in clones that change all that they can.
+enum class ReferenceFate : std::uint8_t {
+    rewritten,
+    left,          ///< a log or a cache: nothing goes by it
+    fixed,         ///< it cannot be changed, so the value stays
+    kept,          ///< it could be changed, but the value stays for another reason
+    after_replay,  ///< told in each clone, whose journal is replayed first
+};
+
 /// A file of a template's disk that names an identity by its text.
 struct ReferenceItem {
-    std::string value;
-    std::string where;          ///< the file system; empty: outside of all
-    std::string file;           ///< empty: not known
-    bool is_rewritten = false;  ///< when the identity changes
-    bool is_history = false;    ///< a log or a cache: left as it is
-    std::string reason;         ///< why it is not rewritten
+    std::string value;  ///< as it is written there
+    std::string where;  ///< the file system; empty: outside of all
+    std::string file;   ///< empty: not known
+    ReferenceFate fate = ReferenceFate::rewritten;
+    std::string reason;  ///< why it is not rewritten
 };
 
 struct TemplateInfo {

@@ -53,14 +53,29 @@ json describe_contents(const std::vector<store::ContentItem>& items) {
     return list;
 }
 
+const char* name_of(store::ReferenceFate fate) {
+    switch (fate) {
+        case store::ReferenceFate::rewritten:
+            return "rewritten";
+        case store::ReferenceFate::left:
+            return "left";
+        case store::ReferenceFate::fixed:
+            return "fixed";
+        case store::ReferenceFate::kept:
+            return "kept";
+        case store::ReferenceFate::after_replay:
+            return "told after replay";
+    }
+    return "";
+}
+
 json describe_references(const std::vector<store::ReferenceItem>& items) {
     json list = json::array();
     for (const store::ReferenceItem& item : items) {
-        const char* becomes = item.is_rewritten ? "rewritten" : item.is_history ? "left" : "fixed";
         list.push_back({{"value", item.value},
                         {"where", item.where},
                         {"file", item.file},
-                        {"becomes", becomes},
+                        {"becomes", name_of(item.fate)},
                         {"reason", item.reason}});
     }
     return list;

@@ -36,6 +36,30 @@ TEST(TextSearch, FindsEveryFormInBothCases) {
     EXPECT_EQ(texts_in(uuid + "," + serial + " " + ntfs), (Texts{uuid, serial, ntfs}));
 }
 
+TEST(TextSearch, FindsWhatSystemdEscapedInTheNamesOfUnits) {
+    const std::string escaped = "1b2c3d4e\\x2d5f60\\x2d4718\\x2d9a0b\\x2dc1d2e3f4a5b6";
+    using Texts = std::vector<std::string>;
+    EXPECT_EQ(texts_in("After=dev-disk-by\\x2duuid-" + escaped + ".device"), Texts{escaped});
+    EXPECT_EQ(texts_in("systemd-cryptsetup@luks\\x2d" + escaped + ".service"), Texts{escaped});
+    EXPECT_EQ(texts_in("dev-disk-by\\x2duuid-C0FF\\x2dEE42.device"), Texts{"C0FF\\x2dEE42"});
+    EXPECT_EQ(texts_in("dev-disk-by\\x2dpartuuid-5eed5eed\\x2d01.swap"), Texts{signature});
+    EXPECT_EQ(texts_in("dev-disk-by\\x2duuid-0123456789ABCDEF.mount"), Texts{"0123456789ABCDEF"});
+    for (const std::string& text :
+         Texts{"a" + escaped, escaped + "0", "1b2c3d4e\\x2d5f60-4718-9a0b-c1d2e3f4a5b6",
+               "1b2c3d4e\\x2D5f60\\x2D4718\\x2D9a0b\\x2Dc1d2e3f4a5b6",
+               "11111111\\x2dc0ff\\x2dee42\\x2d8000\\x2d000000000000",
+               "5eed5eed\\x2d5eed\\x2d4000\\x2d8000\\x2d000000000000", "5eed5eed\\x2d012",
+               "5eed5eed\\x2d0", "c0ff\\x2dee42\\x2d", "\\x2d", "\\"}) {
+        EXPECT_TRUE(search(text).empty()) << text;
+    }
+    const std::string all = "by\\x2duuid-" + escaped + " " + uuid + std::string(90, '\\');
+    for (std::size_t piece = 1; piece < 100; ++piece) {
+        const std::vector<Occurrence> found = search(all, piece);
+        ASSERT_EQ(found.size(), 2U) << "in pieces of " << piece;
+        EXPECT_EQ(found[0].offset, 11U);
+    }
+}
+
 TEST(TextSearch, PartsOfOtherWordsAreNone) {
     for (const std::string& text : std::vector<std::string>{
              "a" + uuid, uuid + "0", "11111111-c0ff-ee42-8000-000000000000", "f" + serial,
