@@ -121,18 +121,23 @@ Result<void> check_primary(const Window& window, const Superblock& sb) {
         (sb.compat_ro_flags.get() & ~compat_ro_known) != 0) {
         return Error{ErrorCode::unsupported,
                      "it has features that this version does not know, which may depend on the "
-                     "UUID: see btrfs inspect-internal dump-super"};
+                     "UUID: see btrfs inspect-internal dump-super, and make it anew without them"};
     }
     const std::uint64_t flags = sb.flags.get();
     if ((flags & flag_seeding) != 0) {
-        return refused("it is a seed for other file systems, which refer to its UUID");
+        return refused(
+            "it is a seed for other file systems, which refer to its UUID: clear that with "
+            "btrfstune "
+            "-S 0");
     }
     if ((flags & flag_error) != 0) return refused("it is marked as having errors: run btrfs check");
     if ((flags & ~(flag_written | flag_relocated)) != 0) {
         return refused("a change of its UUID or a restore was not finished: run btrfstune again");
     }
     if (sb.num_devices.get() != 1) {
-        return refused("it lies on several devices, which must all have the same UUID");
+        return refused(
+            "it lies on several devices, which must all have the same UUID: leave one of them with "
+            "btrfs device remove");
     }
     if (sb.dev_item_fsid != metadata_uuid_of(sb)) {
         return Error{ErrorCode::corrupt,

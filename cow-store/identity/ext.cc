@@ -255,7 +255,8 @@ Result<NewIdentity> new_identity(const PatchRequest& request, const Superblock& 
 Result<void> check_ext_superblock(const Superblock& sb) {
     const auto refused = [](const char* reason) { return Error{ErrorCode::refused, reason}; };
     if (sb.s_rev_level.get() != rev_level_dynamic) {
-        return refused("it is of an old revision that has no features");
+        return refused(
+            "it is of an old revision that has no features: copy it to a new file system");
     }
     if (ext::has_ro_compat(sb, ext::ro_compat_metadata_csum)) {
         if (sb.s_checksum_type != checksum_type_crc32c) {
@@ -267,7 +268,9 @@ Result<void> check_ext_superblock(const Superblock& sb) {
         }
     }
     if (ext::has_incompat(sb, ext::incompat_journal_dev)) {
-        return refused("it is the journal of a file system on another device");
+        return refused(
+            "it is the journal of a file system on another device, which names it: make that "
+            "journal internal and leave this one out");
     }
     const auto unknown = [](const le32& features, std::uint32_t known) {
         return (features.get() & ~known) != 0;
@@ -277,17 +280,22 @@ Result<void> check_ext_superblock(const Superblock& sb) {
         unknown(sb.s_feature_ro_compat, ext::ro_compat_known)) {
         return Error{ErrorCode::unsupported,
                      "it has features that this version does not know, which may depend on the "
-                     "UUID: see dumpe2fs -h"};
+                     "UUID: see dumpe2fs -h, and clear them with tune2fs"};
     }
     if ((sb.s_state.get() & ext::state_error) != 0) {
         return refused("it is marked as having errors: run e2fsck -f on it");
     }
     if (ext::has_compat(sb, ext::compat_stable_inodes)) {
-        return refused("its encryption is bound to the UUID (feature stable_inodes)");
+        return refused(
+            "its encryption is bound to the UUID (feature stable_inodes): make it anew without "
+            "that");
     }
     if (ext::has_compat(sb, ext::compat_has_journal) &&
         (sb.s_journal_dev.get() != 0 || sb.s_journal_inum.get() == 0)) {
-        return refused("its journal is on another device, which has the UUID too");
+        return refused(
+            "its journal is on another device, which has the UUID too: make it internal with "
+            "tune2fs "
+            "-O ^has_journal and tune2fs -j");
     }
     return {};
 }

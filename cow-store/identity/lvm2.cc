@@ -153,7 +153,9 @@ Result<std::string> read_text(const Window& window, const MetadataArea& area) {
     const std::uint64_t size = location.size.get();
     const std::uint64_t area_size = area.header.size.get();
     if (begin == 0 || size == 0) {
-        return Error{ErrorCode::refused, "it belongs to no volume group, so nothing refers to it"};
+        return Error{ErrorCode::refused,
+                     "it belongs to no volume group, so nothing refers to it: make the group in "
+                     "the template, or in the clone with a new pvcreate"};
     }
     if (begin < sector_size || begin >= area_size || size > area_size - sector_size ||
         size > text_size_max) {
@@ -241,7 +243,9 @@ Result<PhysicalVolume> read_physical_volume(const Window& window) {
     const auto areas = metadata_areas(volume.label_sector, volume.id_offset + id_and_device_size);
     if (!areas) return areas.error();
     if (areas->empty()) {
-        return Error{ErrorCode::refused, "it has no metadata of its own, so it is one of several"};
+        return Error{ErrorCode::refused,
+                     "it has no metadata of its own, so it is one of several: use one disk for "
+                     "each group, or run vgimportclone in the clone"};
     }
     for (const Area& at : *areas) {
         Result<MetadataArea> area = read_area(window, at);

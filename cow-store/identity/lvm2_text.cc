@@ -135,7 +135,8 @@ private:
             return Error{ErrorCode::refused,
                          "its group has a logical volume of type " + std::string(string.text) +
                              ", whose metadata may hold ids too: only linear and striped ones are "
-                             "changed"};
+                             "changed; convert it with lvconvert, or run vgimportclone in the "
+                             "clone"};
         }
         if (name->text != "id") return {};
         const std::string where = described();

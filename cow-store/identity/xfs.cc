@@ -94,7 +94,7 @@ Result<void> check_geometry(const Window& window, const Superblock& sb) {
 
 Result<void> check_features(const Superblock& sb) {
     const auto refused = [](const char* reason) { return Error{ErrorCode::refused, reason}; };
-    if (sb.sb_inprogress != 0) return refused("it was never finished by mkfs.xfs");
+    if (sb.sb_inprogress != 0) return refused("it was never finished by mkfs.xfs: make it anew");
     if (xfs::is_version_5(sb)) {
         if (sb.sb_features_compat.get() != 0 ||
             (sb.sb_features_ro_compat.get() & ~xfs::ro_compat_known) != 0 ||
@@ -102,16 +102,20 @@ Result<void> check_features(const Superblock& sb) {
             sb.sb_features_log_incompat.get() != 0) {
             return Error{ErrorCode::unsupported,
                          "it has features that this version does not know, which may depend on "
-                         "the UUID: see xfs_info"};
+                         "the UUID: see xfs_info, and make it anew without them"};
         }
         if ((sb.sb_features_incompat.get() & xfs::incompat_needs_repair) != 0) {
             return refused("it is marked as needing repair: run xfs_repair");
         }
     }
     if (sb.sb_logstart.get() == 0) {
-        return refused("its log is on another device, which has the UUID too");
+        return refused(
+            "its log is on another device, which has the UUID too: make it anew with an internal "
+            "log");
     }
-    if (sb.sb_rblocks.get() != 0) return refused("it has a realtime device");
+    if (sb.sb_rblocks.get() != 0) {
+        return refused("it has a realtime device: make it anew without one");
+    }
     return {};
 }
 

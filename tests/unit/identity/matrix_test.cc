@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t mib = 1024 * 1024;
 constexpr int clone_count = 3;
 
-enum class Files { none, by_mount, by_mtools };
+/// How files get into a template, and how those of a clone are read.
+enum class Files { none, by_mount, by_mtools, by_commands };
 
 struct Format {
     const char* name;
@@ -31,12 +32,30 @@ struct Format {
     std::uint64_t size = 64 * mib;
     const char* label = "ROOTFS";  ///< as blkid tells it; "" when the format has none
     std::size_t clusters_max = 8;  ///< 4 KiB clusters that one clone changes, without the GPT
+    const char* mount = "";        ///< options
+    const char* fill = "true";     ///< by_commands: shell; puts content on $DEV
+    const char* look = "false";    ///< by_commands: shell; prints the content of $DEV
 };
 
 constexpr const char* ext_check = "e2fsck -fn $DEV";
 constexpr const char* xfs_check = "xfs_repair -n $DEV";
 constexpr const char* btrfs_check = "btrfs check $DEV";
 constexpr const char* fat_check = "fsck.fat -n $DEV";
+/// The files of an XFS that was never mounted, for mkfs.xfs -p.
+constexpr const char* protofile =
+    "protofile() { printf 'boot\\n1 1\\nd--755 0 0\\netc d--755 0 0\\n"
+    "passwd ---644 0 0 /etc/passwd\\n$\\nsh ---755 0 0 /bin/sh\\n$\\n'; }; ";
+/// Puts a logical volume into a group's description: lvcreate needs the kernel's device-mapper.
+constexpr const char* add_volume =
+    "add_volume() { sed -i 's/^.physical_volumes {/logical_volumes { root { "
+    "id = \"AAAAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAAAA\" status = [\"READ\", \"WRITE\", \"VISIBLE\"] "
+    "segment_count = 1 segment1 { start_extent = 0 extent_count = 8 type = \"striped\" "
+    "stripe_count = 1 stripes = [\"pv0\", 0] } } }\\n&/' $1; }; ";
+/// Read by GRUB, since Linux 6.1 does not mount version 4.
+constexpr const char* xfs_look =
+    "for pair in etc/passwd=/etc/passwd sh=/bin/sh; do "
+    "grub-fstest $DEV cmp \"(loop0)/${pair%=*}\" ${pair#*=} || exit 1; done; "
+    "grub-fstest $DEV ls '(loop0)/etc/' '(loop0)/'";
 constexpr const char* luks_check =
     "cryptsetup luksDump $DEV && printf secret | cryptsetup open --test-passphrase $DEV";
 
@@ -53,8 +72,10 @@ const Format formats[] = {
      320 * mib},
     {"xfs_su32k", "mkfs.xfs -q -l su=32k -L ROOTFS $DEV", xfs_check, Files::by_mount, 320 * mib},
     {"xfs_su256k", "mkfs.xfs -q -l su=256k -L ROOTFS $DEV", xfs_check, Files::by_mount, 320 * mib},
-    {"xfs_fresh", "mkfs.xfs -q -L ROOTFS $DEV", xfs_check, Files::none, 320 * mib},
-    {"xfs_v4", "mkfs.xfs -q -m crc=0 -L ROOTFS $DEV", xfs_check, Files::none, 320 * mib},
+    {"xfs_fresh", "protofile >$DIR/files && mkfs.xfs -q -L ROOTFS -p $DIR/files $DEV", xfs_check,
+     Files::by_commands, 320 * mib, "ROOTFS", 8, "", "true", xfs_look},
+    {"xfs_v4", "protofile >$DIR/files && mkfs.xfs -q -m crc=0 -L ROOTFS -p $DIR/files $DEV",
+     xfs_check, Files::by_commands, 320 * mib, "ROOTFS", 8, "", "true", xfs_look},
     {"btrfs", "mkfs.btrfs -q -L ROOTFS $DEV", btrfs_check, Files::by_mount, 160 * mib},
     {"btrfs_xxhash", "mkfs.btrfs -q --csum xxhash -L ROOTFS $DEV", btrfs_check, Files::by_mount,
      160 * mib},
@@ -67,18 +88,32 @@ const Format formats[] = {
     {"fat12", "mkfs.fat -F 12 -n ROOTFS $DEV", fat_check, Files::by_mtools, 8 * mib},
     {"fat16", "mkfs.fat -F 16 -n ROOTFS $DEV", fat_check, Files::by_mtools, 64 * mib},
     {"fat32", "mkfs.fat -F 32 -s 1 -n ROOTFS $DEV", fat_check, Files::by_mtools, 300 * mib},
-    {"exfat", "mkfs.exfat -L ROOTFS $DEV", "fsck.exfat -n $DEV"},
+    {"exfat", "mkfs.exfat -L ROOTFS $DEV", "fsck.exfat -n $DEV", Files::by_mount, 64 * mib,
+     "ROOTFS", 8, "-t exfat-fuse"},
     {"ntfs", "mkntfs -F -q -f -L ROOTFS $DEV", "ntfsfix -n $DEV", Files::by_mount},
     {"luks1",
-     "printf secret | cryptsetup luksFormat -q --type luks1 --pbkdf-force-iterations 1000 $DEV -",
-     luks_check, Files::none, 16 * mib, ""},
+     "printf secret | cryptsetup luksFormat -q --type luks1 --pbkdf-force-iterations 1000 "
+     "--offset 4096 $DEV -",
+     luks_check, Files::by_commands, 16 * mib, "", 8, "",
+     "head -c 14M /dev/urandom | dd of=$DEV bs=1M seek=2 iflag=fullblock conv=notrunc,fsync",
+     "dd if=$DEV bs=1M skip=2 status=none | sha256sum"},
     {"luks2",
      "printf secret | cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 "
-     "--pbkdf-force-iterations 1000 --label ROOTFS $DEV -",
-     luks_check, Files::none, 32 * mib},
+     "--pbkdf-force-iterations 1000 --offset 32768 --label ROOTFS $DEV -",
+     luks_check, Files::by_commands, 32 * mib, "ROOTFS", 8, "",
+     "head -c 16M /dev/urandom | dd of=$DEV bs=1M seek=16 iflag=fullblock conv=notrunc,fsync",
+     "dd if=$DEV bs=1M skip=16 status=none | sha256sum"},
     {"lvm2",
-     "pvcreate -q --devices $DEV $DEV >/dev/null && vgcreate -q --devices $DEV cowtgt-test $DEV",
-     "pvck --devices $DEV $DEV && vgck --devices $DEV cowtgt-test", Files::none, 64 * mib, ""},
+     "pvcreate -q --devices $DEV $DEV >/dev/null && vgcreate -q --devices $DEV cowtgt-test $DEV && "
+     "vgcfgbackup -q --devices $DEV -f $DIR/group cowtgt-test && add_volume $DIR/group && "
+     "vgcfgrestore -q --devices $DEV -f $DIR/group cowtgt-test",
+     "pvck --devices $DEV $DEV && vgck --devices $DEV cowtgt-test", Files::by_commands, 64 * mib,
+     "", 8, "",
+     "head -c 32M /dev/urandom | dd of=$DEV bs=1M seek=1 iflag=fullblock conv=notrunc,fsync",
+     "dd if=$DEV bs=1M skip=1 count=32 status=none | sha256sum && "
+     "lvs --devices $DEV --noheadings -o vg_name,lv_name,lv_size,seg_pe_ranges cowtgt-test "
+     "2>/dev/null | "
+     "sed 's:/dev/[a-z0-9]*:DEV:'"},
 };
 
 /// Every format on the bare disk and in a GPT; the first of each family in the other layouts too.
@@ -99,8 +134,10 @@ std::vector<std::tuple<Format, Layout>> combinations() {
     return all;
 }
 
-std::string with_device(const char* command, const std::string& device) {
-    return "DEV=" + device + "; " + command;
+/// $DIR is a folder for the command's own files.
+std::string with_device(const char* command, const std::string& device, const fs::path& folder) {
+    return std::string(protofile) + add_volume + "DEV=" + device + "; DIR=" + folder.string() +
+           "; " + command;
 }
 
 using Combination = std::tuple<Format, Layout>;
@@ -110,17 +147,17 @@ protected:
     const Format& format() const { return std::get<0>(GetParam()); }
     DiskShape shape() const { return {std::get<1>(GetParam()), format().size}; }
 
-    /// Files of many sizes, some of them removed again, in two mounts.
+    /// Files of many sizes, some of them removed again, in two mounts. (exFAT has no links.)
     void age(const std::string& device) {
         const fs::path folder = folder_.file("age");
         for (const char* round : {"1", "2"}) {
-            const Mount mount(device, folder);
+            const Mount mount(device, folder, format().mount);
             ASSERT_TRUE(mount.mounted()) << mount.error();
             const ToolResult done = run_tool(
                 "cd " + folder.string() + " && for d in 1 2 3 4 5; do mkdir -p " + round +
                 "/$d; for f in 1 2 3 4 5 6 7 8; do head -c $((d * f * 1000)) /dev/urandom > " +
-                round + "/$d/$f; done; ln -s 1 " + round + "/$d/link; rm " + round +
-                "/$d/3; done; echo UUID > fstab; sync -f .");
+                round + "/$d/$f; done; ln -s 1 " + round + "/$d/link 2>/dev/null || touch " +
+                round + "/$d/nolink; rm " + round + "/$d/3; done; echo UUID > fstab; sync -f .");
             ASSERT_EQ(done.exit_code, 0) << done.output;
         }
     }
@@ -129,7 +166,8 @@ protected:
         disk_ = folder_.file("disk");
         make_disk(disk_, shape());
         const LoopDevice content = shape().content_of(disk_);
-        const ToolResult made = run_tool(with_device(format().make, content.path()));
+        const ToolResult made =
+            run_tool(with_device(format().make, content.path(), folder_.file("")));
         ASSERT_EQ(made.exit_code, 0) << made.output;
         if (format().files == Files::by_mount) age(content.path());
         if (format().files == Files::by_mtools) {
@@ -139,7 +177,13 @@ protected:
                          " ::/EFI && mcopy -i " + content.path() + " a ::/EFI/BOOTX64.EFI");
             ASSERT_EQ(filled.exit_code, 0) << filled.output;
         }
-        const ToolResult checked = run_tool(with_device(format().check, content.path()));
+        if (format().files == Files::by_commands) {
+            const ToolResult filled =
+                run_tool(with_device(format().fill, content.path(), folder_.file("")));
+            ASSERT_EQ(filled.exit_code, 0) << filled.output;
+        }
+        const ToolResult checked =
+            run_tool(with_device(format().check, content.path(), folder_.file("")));
         ASSERT_EQ(checked.exit_code, 0) << checked.output;
         files_ = files_of(content.path());
         uuids_.insert(blkid(content.path(), "UUID"));
@@ -172,10 +216,16 @@ protected:
                 return run_tool("mdir -i " + device + " -/ -b ::/ && mtype -i " + device +
                                 " ::/EFI/BOOTX64.EFI | sha256sum")
                     .output;
+            case Files::by_commands: {
+                const ToolResult looked =
+                    run_tool(with_device(format().look, device, folder_.file("")));
+                EXPECT_EQ(looked.exit_code, 0) << looked.output;
+                return looked.output;
+            }
             case Files::by_mount:
                 break;
         }
-        const Mount mount(device, folder, "-o ro");
+        const Mount mount(device, folder, std::string("-o ro ") + format().mount);
         EXPECT_TRUE(mount.mounted()) << mount.error();
         return run_tool("cd " + folder.string() +
                         " && find . -type f | sort | xargs sha256sum; find . | sort")
@@ -198,7 +248,8 @@ TEST_P(Matrix, ThreeClonesAreCleanDistinctAndTheSameFiles) {
         EXPECT_LE(differing_clusters(disk_, back).size(), format().clusters_max + table);
         EXPECT_EQ(table_problems(back, shape()), "");
         const LoopDevice content = shape().content_of(back);
-        const ToolResult checked = run_tool(with_device(format().check, content.path()));
+        const ToolResult checked =
+            run_tool(with_device(format().check, content.path(), folder_.file("")));
         EXPECT_EQ(checked.exit_code, 0) << checked.output;
         uuids_.insert(blkid(content.path(), "UUID"));
         EXPECT_EQ(blkid(content.path(), "LABEL"), format().label);

@@ -1,7 +1,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -267,57 +266,6 @@ TEST_F(RealVolume, FirstUuidOfBtrfsNeedsNoFeature) {
     EXPECT_EQ(run_tool("btrfs inspect-internal dump-super " + again.string())
                   .output.find("METADATA_UUID"),
               std::string::npos);
-}
-
-/// Two clones and their template on one host, all mounted; then each loses its power.
-TEST_F(RealVolume, ClonesMountBesideEachOtherAndRecoverFromACrash) {
-    struct Row {
-        const char* make;
-        const char* check;
-    };
-    const Row rows[] = {
-        {"mke2fs -q -F -t ext4 $DEV", "e2fsck -fn $DEV"},
-        {"mkfs.xfs -q -f $DEV", "xfs_repair -n $DEV"},
-        {"mkfs.btrfs -q -f $DEV", "btrfs check $DEV"},
-    };
-    for (const Row& row : rows) {
-        SCOPED_TRACE(row.make);
-        std::vector<fs::path> images = {make(320 * mib, row.make)};
-        const Recipe recipe = examine_file(images[0]);
-        for (const std::uint8_t seed : {std::uint8_t{1}, std::uint8_t{2}}) {
-            images.push_back(folder_.file("clone" + std::to_string(seed)));
-            clone_image(images[0], images.back(), recipe, choice_of(seed));
-        }
-        {
-            std::vector<std::unique_ptr<LoopDevice>> devices;
-            std::vector<std::unique_ptr<Mount>> mounts;
-            for (const fs::path& image : images) {
-                const fs::path folder = image.string() + ".mount";
-                devices.push_back(std::make_unique<LoopDevice>(image, 0, 320 * mib, 512));
-                mounts.push_back(std::make_unique<Mount>(devices.back()->path(), folder));
-                ASSERT_TRUE(mounts.back()->mounted()) << mounts.back()->error();
-                const ToolResult written = run_tool(
-                    "cd " + folder.string() +
-                    " && for i in 1 2 3 4 5 6 7 8 9; do head -c ${i}0000 /dev/urandom > $i; done"
-                    " && sync -f . && echo more > more");
-                ASSERT_EQ(written.exit_code, 0) << written.output;
-            }
-            for (const fs::path& image : images) {  // as it is at this moment
-                run_tool("cp --sparse=always " + image.string() + " " + image.string() + ".cut");
-            }
-        }
-        for (const fs::path& image : images) {
-            const fs::path cut = image.string() + ".cut";
-            {
-                const LoopDevice device(cut, 0, 320 * mib, 512);
-                const Mount mount(device.path(), folder_.file("mount"));
-                ASSERT_TRUE(mount.mounted()) << mount.error();
-                EXPECT_EQ(run_tool("ls " + folder_.file("mount/9").string()).exit_code, 0);
-            }
-            on_device(row.check, cut);
-            EXPECT_EQ(blkid(cut, "UUID"), blkid(image, "UUID")) << "the replay brought it back";
-        }
-    }
 }
 
 }  // namespace
