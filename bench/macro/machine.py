@@ -90,6 +90,15 @@ class Process:
             self.popen.wait()
 
 
+def warm(*paths):
+    """Reads files, so that they are in the page cache: hosts take out of it what nobody used for
+    a while, and a target would be measured by its disk."""
+    for path in paths:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
+
+
 def listens_on(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -124,10 +133,11 @@ class Tools:
             return measured.result()
 
     def fio(self, pattern, block, depth, *words):
-        """What fio reads from a file (io_uring) or a server (nbd), as `words` say."""
+        """What fio reads from a file (io_uring; out of the page cache, which fio would empty
+        without being told) or a server (nbd), as `words` say."""
         done = subprocess.run(
             ["taskset", "-c", str(CLIENT_CORE), "fio", "--name=limit", *words, f"--rw={pattern}",
-             f"--bs={block}", f"--iodepth={depth}", "--time_based",
+             f"--bs={block}", f"--iodepth={depth}", "--time_based", "--invalidate=0",
              f"--runtime={round(self.seconds * 1000)}ms", "--thread", "--output-format=json"],
             capture_output=True, text=True, check=True)
         # Its nbd engine has words of its own before the JSON.

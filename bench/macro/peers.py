@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 
-from machine import Process, SERVER_CORE, free_port, have, listens_on, run_quietly
+from machine import Process, SERVER_CORE, free_port, have, listens_on, run_quietly, warm
 
 PREFIX = "iqn.2026-01.bench.cowtgt"
 
@@ -35,6 +35,10 @@ class Peer:
 
     def url(self, disk):
         return f"iscsi://127.0.0.1:{self.port}/{self.target(disk)}/{self.lun}"
+
+    def warm(self):
+        """What is read through the page cache is in it."""
+        warm(self.image)
 
     def stop(self):
         self.process.stop()
@@ -66,8 +70,16 @@ class Cowtgt(Peer):
         self.socket = self.folder / "store" / "control.sock"
         self.process.wait_for(self.socket.is_socket, "cowtgtd")
 
+    def warm(self):
+        templates = self.folder / "store" / "templates"
+        warm(*(path for path in templates.rglob("*") if path.is_file()))
+
     def add_disk(self, name):
         ask_daemon(self.socket, "clone", template="image", name=name, identity="keep")
+
+    def remove_disk(self, name):
+        """Requires: nobody is logged in any more."""
+        ask_daemon(self.socket, "rm", name=name)
 
     def target(self, disk):
         return f"{PREFIX}:{disk}"
@@ -82,6 +94,7 @@ class Tgt(Peer):
 
     def __init__(self, folder, image):
         folder.mkdir(parents=True)
+        self.image = image
         self.port = free_port()
         Tgt.control_port += 1
         self.process = Process(
@@ -147,6 +160,7 @@ class Istgt(Peer):
 
     def __init__(self, folder, image):
         folder.mkdir(parents=True)
+        self.image = image
         self.port = free_port()
         config = folder / "istgt.conf"
         config.write_text(ISTGT.format(prefix=PREFIX, folder=folder, port=self.port, image=image),

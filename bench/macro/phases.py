@@ -1,11 +1,12 @@
 """What is measured, phase by phase. A result is a row of figures with a name such as
 "ext4 cowtgt rr4k-qd32"; report.py makes the tables."""
 
+import itertools
 import os
 
 import boot_trace
 import storm
-from machine import have, median
+from machine import have, median, warm
 from peers import Cowtgt, other_targets
 
 IMAGE_BYTES = 512 << 20
@@ -90,11 +91,15 @@ class Bench:
         for peer in list(self.running):
             self.stop(peer)
 
-    def interleaved(self, candidates):
-        """Every candidate in turn, as often as there are rounds; keeps the medians."""
+    def interleaved(self, candidates, rounds=None):
+        """Every candidate in turn, as often as there are rounds, every other round backwards;
+        keeps the medians. What the targets read through the page cache is in it."""
         rows = {name: [] for name in candidates}
-        for _ in range(self.rounds):
-            for name, measure in candidates.items():
+        for number in range(rounds or self.rounds):
+            for peer in self.running:
+                peer.warm()
+            order = list(candidates.items())
+            for name, measure in order if number % 2 == 0 else reversed(order):
                 rows[name].append(measure())
         for name, measured in rows.items():
             self.keep(name, median(measured))
@@ -109,6 +114,7 @@ class Bench:
 def limits(bench):
     """What the files themselves give; the limits of TCP are measured beside the targets."""
     for place in bench.places:
+        warm(bench.image(place))
         for name, words in (("rr4k-qd1", ("randread", "4k", 1)),
                             ("rr4k-qd32", ("randread", "4k", 32)),
                             ("sr128k-qd8", ("read", "128k", 8)), ("sr1m-qd4", ("read", "1m", 4))):
@@ -157,25 +163,33 @@ def clients(bench):
         bench.interleaved(candidates)
 
 
+OVERLAY_BURSTS = 4  # per round
+
+
 def overlay(bench):
-    """What copy-on-write costs: disks of one daemon against one that is written in order."""
+    """What copy-on-write costs: disks of one daemon against one that is written in order. The
+    limits are a few percent, so the turns are shorter here and more."""
     for place in bench.places:
         cow = bench.setup(place)[0]
-        fresh = iter(range(1000))
+        fresh = itertools.count()
+
+        def load(*words):
+            return bench.tools.load(*words, seconds=bench.tools.seconds / OVERLAY_BURSTS)
 
         def first_writes():
-            disk = f"first{next(fresh)}"
-            cow.add_disk(disk)
-            return bench.tools.load(cow, disk, *RANDOM_WRITES["rw4k-qd32"], "--order", "once")
+            number = next(fresh)
+            if number > 1:  # the session on the one before may not have ended
+                cow.remove_disk(f"first{number - 2}")
+            cow.add_disk(f"first{number}")
+            return load(cow, f"first{number}", *RANDOM_WRITES["rw4k-qd32"], "--order", "once")
 
-        load = bench.tools.load
         bench.interleaved({
             f"{place} overlay read": lambda: load(cow, FRESH, *READS["rr4k-qd32"]),
             f"{place} plain read": lambda: load(cow, IN_ORDER, *READS["rr4k-qd32"]),
             f"{place} overlay overwrite":
                 lambda: load(cow, SCATTERED, *RANDOM_WRITES["rw4k-qd32"]),
             f"{place} plain overwrite": lambda: load(cow, IN_ORDER, *RANDOM_WRITES["rw4k-qd32"]),
-            f"{place} overlay first write": first_writes})
+            f"{place} overlay first write": first_writes}, rounds=OVERLAY_BURSTS * bench.rounds)
 
 
 def digests(bench):
@@ -229,9 +243,11 @@ def scale(bench):
     bench.tools.load(cow, "m1", "--depth", 32)
     before = cow.process.resident_bytes()
     peak = []
+    # For 20 seconds after so many logins the boot-helper reads what it tells of the instances;
+    # after 30 seconds of silence the first pings go out, which nobody answers here.
     row = bench.tools.load_while(
         lambda: peak.append(cow.process.resident_bytes()), cow, "m%", "--sessions", SESSIONS[-1],
-        "--idle", "--warm-up", 5, seconds=10)
+        "--idle", "--warm-up", 21, seconds=8)
     row["memory_per_session"] = (max(peak) - before) / (SESSIONS[-1] - 1)
     bench.keep(f"scale idle {SESSIONS[-1]}", row)
     print(f"    {row['memory_per_session'] / 1024:.1f} KiB per session, "

@@ -104,7 +104,7 @@ def workload_table(results, place, peers):
     names = sorted({name.split()[2] for name in results
                     if name.startswith(f"{place} {peers[0]} ")} - {"idle"})
     lines = [f"| {place} | " + " | ".join(
-        f"{peer}: IOPS | MB/s | p50 / p99 us | CPU us" for peer in peers) + " |",
+        f"{peer}: IOPS | MB/s | p50 / p99 us | CPU us, client's" for peer in peers) + " |",
              "|---|" + "---:|" * (4 * len(peers))]
     for name in names:
         cells = []
@@ -112,7 +112,8 @@ def workload_table(results, place, peers):
             row = results.get(f"{place} {peer} {name}")
             cells.append("- | - | - | -" if row is None else
                          f"{row['iops']:,.0f} | {row['mbps']:,.0f} | {row['p50_us']:.0f} / "
-                         f"{row['p99_us']:.0f} | {row['target_us']:.1f}")
+                         f"{row['p99_us']:.0f} | {row['target_us']:.1f}, "
+                         f"{row['client_us']:.1f}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -124,16 +125,18 @@ def limits_table(results):
              if len(name.split()) == 3 and name.split()[1] in kinds]
     if not names:
         return ""
-    lines = ["| limit | place | load | IOPS | MB/s | p50 / p99 us |",
-             "|---|---|---|---:|---:|---:|"]
+    lines = ["| limit | place | load | IOPS | MB/s | p50 / p99 us | CPU us, client's |",
+             "|---|---|---|---:|---:|---:|---:|"]
     for name in names:
         place, kind, workload = name.split()
         row = results[name]
         is_stream = row["iops"] == 0
         counts = "stream | " if is_stream else f"{row['iops']:,.0f} | "
         delays = "-" if is_stream else f"{row['p50_us']:.0f} / {row['p99_us']:.0f}"
+        used = (f"{row['target_us']:.1f}, {row['client_us']:.1f}"
+                if kind == "tcp" and not is_stream else "-")
         lines.append(f"| {kinds[kind]} | {place} | {workload} | {counts}"
-                     f"{row['mbps']:,.0f} | {delays} |")
+                     f"{row['mbps']:,.0f} | {delays} | {used} |")
     return "\n".join(lines) + "\n\n"
 
 

@@ -477,11 +477,8 @@ void RingWorker::keep_ticking() {
 
 void RingWorker::count_down(Served& served) {
     if (served.name_holders.empty()) return;
-    const std::vector<node::SessionFacts> sessions = served.target.sessions();
     served.name_holders.second_passed([&](const std::string& name, const iscsi::Isid& isid) {
-        return std::any_of(sessions.begin(), sessions.end(), [&](const auto& session) {
-            return session.initiator_name == name && session.isid == isid;
-        });
+        return served.target.has_session(name, isid);
     });
 }
 

@@ -150,6 +150,13 @@ std::size_t Target::session_count() const {
                       [](const auto& session) { return session->connection != nullptr; }));
 }
 
+bool Target::has_session(std::string_view initiator_name, const iscsi::Isid& isid) const {
+    return std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& session) {
+        return session->connection != nullptr && session->info.initiator_name == initiator_name &&
+               session->info.isid == isid;
+    });
+}
+
 bool Target::is_at_rest() const {
     return sessions_.empty() && free_.size() == executions_.size();
 }

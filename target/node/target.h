@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cow-store/block/block_device.h"
@@ -102,6 +103,7 @@ public:
     void stop_background_work();
     std::vector<SessionFacts> sessions() const;
     std::size_t session_count() const;
+    bool has_session(std::string_view initiator_name, const iscsi::Isid& isid) const;
     /// No session and no request in the device.
     bool is_idle() const;
     /// No session, and nothing under way that one of them began.

@@ -434,6 +434,12 @@ TEST_F(TargetTest, AnotherSessionOfTheSameInitiatorIsServedBesideTheFirst) {
     auto second = log_in_quietly(2);
     EXPECT_TRUE(second->to_drop.empty());
     EXPECT_EQ(target_->session_count(), 2U);
+    const iscsi::LoginRequestInfo& info = second->connection.login_info();
+    EXPECT_TRUE(target_->has_session(info.initiator_name, info.isid));
+    EXPECT_FALSE(target_->has_session(info.initiator_name + "x", info.isid));
+    second->hang_up();
+    EXPECT_FALSE(target_->has_session(info.initiator_name, info.isid));
+    EXPECT_EQ(target_->session_count(), 1U);
 }
 
 TEST_F(TargetTest, ALogoutIsAnsweredWhenTheLastTaskHasEnded) {
