@@ -72,7 +72,11 @@ Result<void> check_backup(const Superblock& primary, const SuperblockCopy& copy)
     const auto differ = [](const le32& a, const le32& b, std::uint32_t bits) {
         return ((a.get() ^ b.get()) & bits) != 0;
     };
-    const std::string name = "the backup superblock in group " + std::to_string(copy.group);
+    const auto refused = [&copy](std::string_view what) {
+        return Error{ErrorCode::corrupt, "the backup superblock in group " +
+                                             std::to_string(copy.group) + " " + std::string(what) +
+                                             ": run e2fsck -f on it"};
+    };
     if (sb.s_magic.get() != ext::superblock_magic || sb.s_uuid != primary.s_uuid ||
         sb.s_blocks_count_lo != primary.s_blocks_count_lo ||
         sb.s_blocks_count_hi != primary.s_blocks_count_hi ||
@@ -86,11 +90,11 @@ Result<void> check_backup(const Superblock& primary, const SuperblockCopy& copy)
         sb.s_checksum_seed != primary.s_checksum_seed ||
         differ(sb.s_feature_incompat, primary.s_feature_incompat, incompat_compared) ||
         differ(sb.s_feature_ro_compat, primary.s_feature_ro_compat, ro_compat_compared)) {
-        return Error{ErrorCode::corrupt, name + " differs from the primary: run e2fsck -f on it"};
+        return refused("differs from the primary");
     }
     if (ext::has_ro_compat(sb, ext::ro_compat_metadata_csum) &&
         sb.s_checksum.get() != ext::checksum_of(sb)) {
-        return Error{ErrorCode::corrupt, name + " has a wrong checksum: run e2fsck -f on it"};
+        return refused("has a wrong checksum");
     }
     return {};
 }
@@ -101,6 +105,7 @@ Result<std::vector<SuperblockCopy>> read_superblocks(const Window& window,
     const Result<std::vector<std::uint64_t>> groups = ext::superblock_groups(primary, geometry);
     if (!groups) return groups.error();
     std::vector<SuperblockCopy> copies;
+    copies.reserve(groups->size());
     copies.push_back({0, ext::superblock_offset, primary});
     for (const std::uint64_t group : *groups) {
         if (group == 0) continue;
@@ -126,6 +131,7 @@ Result<std::vector<DescriptorCopy>> read_descriptors(const Window& window,
                                                      const Geometry& geometry) {
     const Result<std::vector<DescriptorRun>> runs = ext::descriptor_runs(primary, geometry);
     if (!runs) return runs.error();
+    const std::uint16_t seed = ext::group_checksum_seed(primary.s_uuid);
     std::vector<DescriptorCopy> copies;
     for (const DescriptorRun& run : *runs) {
         Result<std::vector<std::byte>> bytes =
@@ -136,7 +142,7 @@ Result<std::vector<DescriptorCopy>> read_descriptors(const Window& window,
             const auto descriptor = descriptor_at(*bytes, geometry, i);
             le16 stored;
             std::memcpy(&stored, descriptor.data() + ext::group_checksum_offset, sizeof(stored));
-            if (stored.get() != ext::group_checksum(primary.s_uuid, group, descriptor)) {
+            if (stored.get() != ext::group_checksum(seed, group, descriptor)) {
                 return Error{ErrorCode::corrupt, "the descriptor of group " +
                                                      std::to_string(group) +
                                                      " has a wrong checksum: run e2fsck -f on it"};
@@ -221,11 +227,12 @@ Patch superblock_patch(const Window& window, const SuperblockCopy& copy, const N
 
 Patch descriptor_patch(const Window& window, const Geometry& geometry, const DescriptorCopy& copy,
                        const NewIdentity& to) {
+    const std::uint16_t seed = ext::group_checksum_seed(to.uuid);
     std::vector<std::byte> bytes = copy.bytes;
     for (std::uint64_t i = 0; i < copy.run.group_count; ++i) {
         const auto descriptor = descriptor_at(bytes, geometry, i);
         const auto group = static_cast<std::uint32_t>(copy.run.first_group + i);
-        const le16 checksum = ext::group_checksum(to.uuid, group, descriptor);
+        const le16 checksum = ext::group_checksum(seed, group, descriptor);
         std::memcpy(descriptor.data() + ext::group_checksum_offset, &checksum, sizeof(checksum));
     }
     return {window.begin() + copy.run.offset, std::move(bytes)};
@@ -329,6 +336,7 @@ Result<Patching> patch_ext(const PatchRequest& request) {
     if (!to) return to.error();
 
     Patching patching;
+    patching.patches.reserve(fs->superblocks.size() + fs->descriptors.size());
     for (const SuperblockCopy& copy : fs->superblocks) {
         patching.patches.push_back(superblock_patch(window, copy, *to));
     }

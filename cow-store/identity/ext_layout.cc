@@ -77,11 +77,13 @@ std::uint32_t seed_of(const std::array<std::byte, 16>& uuid) {
     return crc32c_update(crc32c_start, uuid);
 }
 
-std::uint16_t group_checksum(const std::array<std::byte, 16>& uuid, std::uint32_t group,
-                             Bytes descriptor) {
+std::uint16_t group_checksum_seed(const std::array<std::byte, 16>& uuid) {
+    return crc16_update(0xffff, uuid);
+}
+
+std::uint16_t group_checksum(std::uint16_t seed, std::uint32_t group, Bytes descriptor) {
     const le32 number = group;
-    std::uint16_t crc = crc16_update(0xffff, uuid);
-    crc = crc16_update(crc, bytes_of_struct(number));
+    std::uint16_t crc = crc16_update(seed, bytes_of_struct(number));
     crc = crc16_update(crc, descriptor.first(group_checksum_offset));
     return crc16_update(crc, descriptor.subspan(group_checksum_offset + sizeof(le16)));
 }

@@ -121,8 +121,9 @@ std::uint32_t checksum_of(const Superblock& sb);
 /// What all other checksums start from while there is no csum_seed.
 std::uint32_t seed_of(const std::array<std::byte, 16>& uuid);
 /// bg_checksum of uninit_bg. Requires: `descriptor` has at least 32 bytes.
-std::uint16_t group_checksum(const std::array<std::byte, 16>& uuid, std::uint32_t group,
-                             Bytes descriptor);
+std::uint16_t group_checksum(std::uint16_t seed, std::uint32_t group, Bytes descriptor);
+/// What the checksums of all groups begin with.
+std::uint16_t group_checksum_seed(const std::array<std::byte, 16>& uuid);
 inline constexpr std::size_t group_checksum_offset = 0x1e;  ///< in the descriptor
 
 /// The numbers of the superblock that say where things lie, checked against each other.

@@ -15,7 +15,7 @@ public:
 
     Result<void> read(std::uint64_t offset, MutableBytes into) const override {
         CHECK(offset <= size_ && into.size() <= size_ - offset);
-        std::ranges::fill(into, std::byte{0});
+        std::memset(into.data(), 0, into.size());
         if (offset < image_.size()) {
             const std::uint64_t inside = std::min(into.size(), image_.size() - offset);
             const Result<void> done = image_.read(offset, into.first(inside));

@@ -36,7 +36,7 @@ public:
 
     Result<void> read(std::uint64_t offset, MutableBytes into) const override {
         CHECK(offset <= size_ && into.size() <= size_ - offset);
-        std::ranges::fill(into, std::byte{0});
+        std::memset(into.data(), 0, into.size());  // logs: std::fill takes its time without -O
         const std::uint64_t end = offset + into.size();
         for (auto at = sectors_.lower_bound(offset / sector_size);
              at != sectors_.end() && at->first * sector_size < end; ++at) {
