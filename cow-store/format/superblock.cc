@@ -66,6 +66,7 @@ DiskSuperblock encode_superblock(const Superblock& superblock) {
     disk.magic = superblock_magic;
     disk.version = format_version;
     disk.block_size = superblock.block_size;
+    disk.incompatible_features = superblock.incompatible_features;
     disk.compatible_features = superblock.compatible_features;
     disk.autoclear_features = superblock.autoclear_features & known_autoclear_features;
     disk.layer_uuid = superblock.layer_uuid.bytes;
@@ -103,6 +104,7 @@ Result<Superblock> decode_superblock(Bytes unit) {
 
     Superblock s;
     s.block_size = disk.block_size.get();
+    s.incompatible_features = disk.incompatible_features.get();
     s.compatible_features = disk.compatible_features.get();
     s.autoclear_features = disk.autoclear_features.get();
     s.layer_uuid.bytes = disk.layer_uuid;

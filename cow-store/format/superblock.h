@@ -17,7 +17,8 @@ inline constexpr UnitNumber superblock_units = 2;  ///< copies A and B, units 0 
 
 /// Feature bits that this code knows. An unknown incompatible bit is refused; unknown compatible
 /// bits are kept; unknown autoclear bits are cleared by whoever writes the layer.
-inline constexpr std::uint64_t known_incompatible_features = 0;
+inline constexpr std::uint64_t feature_hashed_commits = 1;  ///< incompatible; the journal has them
+inline constexpr std::uint64_t known_incompatible_features = feature_hashed_commits;
 inline constexpr std::uint64_t known_autoclear_features = 0;
 
 /// The superblock as it lies in a unit (FORMAT.md, "Superblock").
@@ -81,6 +82,7 @@ struct PagePointer {
 
 struct Superblock {
     std::uint32_t block_size = 512;
+    std::uint64_t incompatible_features = 0;
     std::uint64_t compatible_features = 0;
     std::uint64_t autoclear_features = 0;
     Uuid layer_uuid;

@@ -12,10 +12,26 @@ namespace {
 constexpr std::array<std::uint8_t, 4> record_magic = {'j', 'r', 'e', 'c'};
 
 bool is_plausible(const DiskRecord& head, std::uint64_t epoch) {
-    const bool known_kind = head.kind == static_cast<std::uint8_t>(RecordKind::tentative) ||
-                            head.kind == static_cast<std::uint8_t>(RecordKind::commit);
+    const bool known_kind = head.kind >= static_cast<std::uint8_t>(RecordKind::tentative) &&
+                            head.kind <= static_cast<std::uint8_t>(RecordKind::hashed_commit);
     return head.magic == record_magic && known_kind && head.epoch.get() == epoch &&
            head.entry_count.get() <= record_entries_max;
+}
+
+void read_entries(Bytes bytes, std::uint32_t count, Record& record) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+        const std::byte* at = bytes.data() + i * sizeof(DiskRecordEntry);
+        if (record.kind == RecordKind::hashed_commit) {
+            DiskUnitHash disk;
+            std::memcpy(&disk, at, sizeof disk);
+            record.hashes.push_back({disk.unit.get(), disk.hash.get()});
+        } else {
+            DiskRecordEntry disk;
+            std::memcpy(&disk, at, sizeof disk);
+            record.entries.push_back(
+                {disk.first_cluster.get(), disk.cluster_count.get(), disk.value.get()});
+        }
+    }
 }
 
 }  // namespace
@@ -28,14 +44,14 @@ std::uint64_t record_salt(const Uuid& layer, std::uint64_t epoch) {
     return xxh3_64(bytes_of_struct(salted));
 }
 
-std::uint64_t encode_record(MutableBytes into, const Record& record,
-                            std::span<const RecordEntry> entries, std::uint64_t salt) {
-    const std::size_t size = record_size(entries.size());
-    CHECK(into.size() >= size && entries.size() <= record_entries_max);
+std::uint64_t encode_record(MutableBytes into, const Record& record, const RecordBody& body,
+                            std::uint64_t salt) {
+    const std::size_t size = record_size(body.entry_count());
+    CHECK(into.size() >= size && body.entry_count() <= record_entries_max);
     DiskRecord head{record_magic,
                     static_cast<std::uint8_t>(record.kind),
                     0,
-                    static_cast<std::uint16_t>(entries.size()),
+                    static_cast<std::uint16_t>(body.entry_count()),
                     record.epoch,
                     record.sequence,
                     record.committed,
@@ -43,8 +59,13 @@ std::uint64_t encode_record(MutableBytes into, const Record& record,
                     salt};
     std::memcpy(into.data(), &head, sizeof head);
     std::byte* at = into.data() + sizeof head;
-    for (const RecordEntry& entry : entries) {
+    for (const RecordEntry& entry : body.entries) {
         const DiskRecordEntry disk{entry.first_cluster, entry.cluster_count, entry.value};
+        std::memcpy(at, &disk, sizeof disk);
+        at += sizeof disk;
+    }
+    for (const UnitHash& hash : body.hashes) {
+        const DiskUnitHash disk{hash.unit, hash.hash};
         std::memcpy(at, &disk, sizeof disk);
         at += sizeof disk;
     }
@@ -73,16 +94,9 @@ std::optional<Record> decode_record(Bytes bytes, std::uint64_t epoch, std::uint6
                   head.committed.get(),
                   head.previous.get(),
                   head.checksum.get(),
+                  {},
                   {}};
-    record.entries.reserve(head.entry_count.get());
-    const std::byte* at = bytes.data() + sizeof head;
-    for (std::uint32_t i = 0; i < head.entry_count.get(); ++i) {
-        DiskRecordEntry disk;
-        std::memcpy(&disk, at, sizeof disk);
-        at += sizeof disk;
-        record.entries.push_back(
-            {disk.first_cluster.get(), disk.cluster_count.get(), disk.value.get()});
-    }
+    read_entries(bytes.subspan(sizeof head), head.entry_count.get(), record);
     return record;
 }
 

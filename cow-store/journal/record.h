@@ -18,6 +18,8 @@ namespace cowtgt {
 enum class RecordKind : std::uint8_t {
     tentative = 1,  ///< what a batch of writes changed; counts when the host kept running
     commit = 2,     ///< all records up to `committed` have durable data, and count for ever
+    hashed_commit =
+        3,  ///< all records before it count if the units that it lists hold what it says
 };
 
 struct DiskRecord {
@@ -40,6 +42,13 @@ struct DiskRecordEntry {
 };
 static_assert(sizeof(DiskRecordEntry) == 12 && alignof(DiskRecordEntry) == 1);
 
+/// What a commit with hashes says of a unit; as long as an entry.
+struct DiskUnitHash {
+    le32 unit;
+    le64 hash;  ///< xxh3 of its 4096 bytes
+};
+static_assert(sizeof(DiskUnitHash) == sizeof(DiskRecordEntry) && alignof(DiskUnitHash) == 1);
+
 /// Clusters whose place changed.
 struct RecordEntry {
     std::uint32_t first_cluster = 0;
@@ -48,14 +57,31 @@ struct RecordEntry {
     friend bool operator==(const RecordEntry&, const RecordEntry&) = default;
 };
 
+struct UnitHash {
+    UnitNumber unit = 0;
+    std::uint64_t hash = 0;
+    friend bool operator==(const UnitHash&, const UnitHash&) = default;
+};
+
 struct Record {
     RecordKind kind = RecordKind::tentative;
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;
     std::uint64_t committed = 0;
     std::uint64_t previous = 0;
-    std::uint64_t checksum = 0;  ///< set by encoding and decoding
-    std::vector<RecordEntry> entries;
+    std::uint64_t checksum = 0;        ///< set by encoding and decoding
+    std::vector<RecordEntry> entries;  ///< of a tentative record
+    std::vector<UnitHash> hashes;      ///< of a commit with hashes
+
+    std::size_t entry_count() const { return entries.size() + hashes.size(); }
+};
+
+/// What a record is encoded from, without vectors; of one kind of entries at most there are any.
+struct RecordBody {
+    std::span<const RecordEntry> entries;
+    std::span<const UnitHash> hashes;
+
+    std::size_t entry_count() const { return entries.size() + hashes.size(); }
 };
 
 /// No record is longer, so that a search for records stays linear.
@@ -70,10 +96,10 @@ constexpr std::size_t record_size(std::size_t entry_count) {
 /// Ties records to one layer and one opening of it.
 std::uint64_t record_salt(const Uuid& layer, std::uint64_t epoch);
 
-/// Writes the record to the front of `into` and returns its checksum.
+/// Writes the record, with the entries of `body`, to the front of `into` and returns its checksum.
 /// Requires: room for it, at most record_entries_max entries.
-std::uint64_t encode_record(MutableBytes into, const Record& record,
-                            std::span<const RecordEntry> entries, std::uint64_t salt);
+std::uint64_t encode_record(MutableBytes into, const Record& record, const RecordBody& body,
+                            std::uint64_t salt);
 
 /// The record at the front of `bytes` if it is whole and of this epoch. Says nothing about its
 /// place in the chain.

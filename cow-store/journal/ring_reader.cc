@@ -35,9 +35,14 @@ Remains look_behind(Bytes bytes, std::uint64_t from, std::uint64_t epoch, std::u
         }
         remains.sequence_max = std::max(remains.sequence_max, record->sequence);
         remains.committed_max = std::max(remains.committed_max, record->committed);
-        at += record_size(record->entries.size());
+        at += record_size(record->entry_count());
     }
     return remains;
+}
+
+void cut_behind(std::uint64_t committed, std::vector<Record>& records) {
+    std::erase_if(records,
+                  [committed](const Record& record) { return record.sequence > committed; });
 }
 
 }  // namespace
@@ -49,7 +54,7 @@ Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer
     const Bytes bytes = linear;
     const std::uint64_t salt = record_salt(layer, origin.epoch);
 
-    Replay replay{{}, origin.first_sequence - 1, origin.first_sequence};
+    Replay replay{{}, origin.first_sequence - 1, origin.first_sequence, {}};
     std::uint64_t previous = origin.previous_checksum;
     std::uint64_t at = 0;
     while (true) {
@@ -57,12 +62,14 @@ Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer
         if (!record || record->sequence != replay.next_sequence || record->previous != previous) {
             break;
         }
-        at += record_size(record->entries.size());
+        at += record_size(record->entry_count());
         previous = record->checksum;
         replay.committed = std::max(replay.committed, record->committed);
         ++replay.next_sequence;
+        if (record->kind == RecordKind::hashed_commit) replay.in_doubt = *record;
         replay.records.push_back(std::move(*record));
     }
+    if (replay.in_doubt && replay.in_doubt->sequence <= replay.committed) replay.in_doubt.reset();
 
     const Remains remains = look_behind(bytes, at, origin.epoch, salt);
     const bool was_durable = remains.committed_max >= replay.next_sequence;
@@ -74,10 +81,16 @@ Result<Replay> read_ring(Bytes ring, const RingOrigin& origin, const Uuid& layer
                      0};
     }
     if (scope == ReplayScope::committed_only) {
-        std::erase_if(replay.records,
-                      [&](const Record& record) { return record.sequence > replay.committed; });
+        cut_behind(replay.in_doubt ? replay.in_doubt->sequence : replay.committed, replay.records);
     }
     return replay;
+}
+
+void settle(Replay& replay, bool holds, ReplayScope scope) {
+    CHECK(replay.in_doubt);
+    if (holds) replay.committed = replay.in_doubt->sequence;
+    replay.in_doubt.reset();
+    if (scope == ReplayScope::committed_only) cut_behind(replay.committed, replay.records);
 }
 
 }  // namespace cowtgt

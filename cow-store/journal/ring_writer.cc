@@ -20,6 +20,7 @@ RingWriter::RingWriter(const RingOrigin& origin, const Uuid& layer)
       next_sequence_(origin.first_sequence),
       previous_(origin.previous_checksum),
       confirmed_(origin.first_sequence - 1),
+      stated_(confirmed_),
       buffer_(record_size_max) {}
 
 std::uint32_t RingWriter::room_for_entries() const {
@@ -35,15 +36,23 @@ std::uint32_t RingWriter::room_for_entries() const {
 
 RingPieces RingWriter::tentative(std::span<const RecordEntry> entries) {
     CHECK(!entries.empty() && entries.size() <= room_for_entries());
-    return place(
-        {RecordKind::tentative, origin_.epoch, next_sequence_, confirmed_, previous_, 0, {}},
-        entries);
+    return place(RecordKind::tentative, confirmed_, {entries, {}});
 }
 
 RingPieces RingWriter::commit(std::uint64_t committed) {
     CHECK(committed <= last_sequence() && used_bytes() + sizeof(DiskRecord) <= size_bytes());
-    return place({RecordKind::commit, origin_.epoch, next_sequence_, committed, previous_, 0, {}},
-                 {});
+    return place(RecordKind::commit, committed, {});
+}
+
+bool RingWriter::has_room_for_hashes(std::size_t count) const {
+    const std::uint64_t size = record_size(count);
+    // The same fair part as above.
+    return size <= size_bytes() / 4 && used_bytes() + size + kept_for_commits <= size_bytes();
+}
+
+RingPieces RingWriter::hashed_commit(std::span<const UnitHash> hashes) {
+    CHECK(has_room_for_hashes(hashes.size()));
+    return place(RecordKind::hashed_commit, confirmed_, {{}, hashes});
 }
 
 RingOrigin RingWriter::origin_at(const RingCut& cut) const {
@@ -54,9 +63,11 @@ RingOrigin RingWriter::origin_at(const RingCut& cut) const {
     return origin;
 }
 
-RingPieces RingWriter::place(const Record& record, std::span<const RecordEntry> entries) {
-    previous_ = encode_record(buffer_, record, entries, salt_);
-    const std::uint64_t size = record_size(entries.size());
+RingPieces RingWriter::place(RecordKind kind, std::uint64_t committed, const RecordBody& body) {
+    const Record head{kind, origin_.epoch, next_sequence_, committed, previous_, 0, {}, {}};
+    previous_ = encode_record(buffer_, head, body, salt_);
+    stated_ = std::max(stated_, committed);
+    const std::uint64_t size = record_size(body.entry_count());
     const std::uint64_t offset = tail_ % size_bytes();
     const std::uint64_t before_end = std::min(size, size_bytes() - offset);
     const Bytes all = Bytes(buffer_).first(size);

@@ -44,8 +44,15 @@ public:
     RingPieces tentative(std::span<const RecordEntry> entries);
     /// Names all records up to `committed`, whose data the last sync made durable.
     RingPieces commit(std::uint64_t committed);
+    /// Whether there is room for a commit that lists so many units, beside what is kept.
+    bool has_room_for_hashes(std::size_t count) const;
+    /// Names all records before it, whose data no sync has made durable yet: `hashes` are those of
+    /// all units of data that were named since the commit that was confirm()ed last.
+    RingPieces hashed_commit(std::span<const UnitHash> hashes);
     /// A commit record is durable; the records that follow say so too.
     void confirm(std::uint64_t committed) { confirmed_ = committed; }
+    /// The highest sequence that a record in the ring calls committed: a sync proves it.
+    std::uint64_t stated() const { return stated_; }
 
     std::uint64_t last_sequence() const { return next_sequence_ - 1; }
     std::uint64_t used_bytes() const { return tail_ - head_; }
@@ -58,7 +65,7 @@ public:
     void release(const RingCut& cut) { head_ = cut.position; }
 
 private:
-    RingPieces place(const Record& record, std::span<const RecordEntry> entries);
+    RingPieces place(RecordKind kind, std::uint64_t committed, const RecordBody& body);
 
     RingOrigin origin_;
     std::uint64_t salt_;
@@ -67,6 +74,7 @@ private:
     std::uint64_t next_sequence_;
     std::uint64_t previous_;
     std::uint64_t confirmed_;
+    std::uint64_t stated_;
     std::vector<std::byte> buffer_;
 };
 

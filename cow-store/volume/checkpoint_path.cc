@@ -99,6 +99,7 @@ void Volume::Engine::open_superblock() {
     Superblock next = state_->superblock;
     ++next.generation;
     next.phase = LayerPhase::open;
+    next.incompatible_features |= feature_hashed_commits;
     next.boot_id = state_->boot_id;
     next.inode = state_->inode;
     if (next.ring.unit == 0) {
@@ -247,7 +248,10 @@ void Volume::Engine::flip_to_new_map() {
     ++next.generation;
     next.directory = new_map_.directory;
     next.ring = ring_->origin_at(cut_);
-    next.phase = closing_checkpoint_ ? LayerPhase::clean : LayerPhase::open;
+    if (closing_checkpoint_) {
+        next.phase = LayerPhase::clean;
+        next.incompatible_features &= ~feature_hashed_commits;  // no journal counts any more
+    }
     write_superblock(next);
 }
 
@@ -314,6 +318,7 @@ void Volume::Engine::finish_checkpoint() {
     ++statistics_.checkpoints;
     ring_->release(cut_);
     committed_ = std::max(committed_, cut_sequence_);
+    confirm(cut_sequence_);
     quarantine_.committed(committed_);
     if (closing_checkpoint_) {
         activity_ = Activity::dormant;

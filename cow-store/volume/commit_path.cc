@@ -57,18 +57,34 @@ void Volume::Engine::sort_recorded() {
 /// One commit at a time; all who come while it runs share the next one.
 void Volume::Engine::start_commit() {
     if (!ring_ || fenced_ || commit_stage_ != CommitStage::idle) return;
-    if (flush_waiters_.empty() && !commit_wanted_) return;
+    if (flush_waiters_.empty() && !commit_wanted_ && confirm_waiters_.empty()) return;
     committing_ = flush_waiters_.take_all();
     commit_wanted_ = false;
     note_commit_size();
     // Only what was complete before the sync began may be named after it.
     naming_ = last_tentative_;
-    if (planted.commit_before_data_sync && naming_ > committed_) {
+    const bool names = naming_ > committed_;
+    if (names && can_commit_with_hashes()) {
+        write_hashed_commit();
+        return;
+    }
+    forget_named(names);
+    if (!names && !confirm_waiters_.empty() && ring_->stated() < committed_) {
+        naming_ = committed_;  // again: this time it needs no hashes
         write_commit_record();
         return;
     }
-    commit_stage_ = CommitStage::syncing_data;
-    sync_live(commit_io_, data_synced);
+    if (planted.commit_before_data_sync && names) {
+        write_commit_record();
+        return;
+    }
+    sync_commit(CommitStage::syncing_data, data_synced);
+}
+
+void Volume::Engine::sync_commit(CommitStage stage, void (*done)(FileOperation&, int)) {
+    commit_stage_ = stage;
+    proving_ = ring_->stated();
+    sync_live(commit_io_, done);
 }
 
 void Volume::Engine::data_synced(FileOperation& io, int os_errno) {
@@ -78,6 +94,7 @@ void Volume::Engine::data_synced(FileOperation& io, int os_errno) {
         engine.fence(os_errno);
         return;
     }
+    engine.confirm(engine.proving_);
     const bool for_fua = !engine.committing_.empty() &&
                          engine.committing_.first()->request->operation == BlockOperation::write;
     if (planted.name_records_after_sync || (planted.fua_commits_neighbours && for_fua)) {
@@ -93,8 +110,7 @@ void Volume::Engine::data_synced(FileOperation& io, int os_errno) {
 void Volume::Engine::write_commit_record() {
     commit_stage_ = CommitStage::idle;
     if (!append_record(ring_->commit(naming_))) return;
-    commit_stage_ = CommitStage::syncing_record;
-    sync_live(commit_io_, commit_synced);
+    sync_commit(CommitStage::syncing_record, commit_synced);
 }
 
 void Volume::Engine::commit_synced(FileOperation& io, int os_errno) {
@@ -106,6 +122,7 @@ void Volume::Engine::commit_synced(FileOperation& io, int os_errno) {
     }
     engine.committed_ = std::max(engine.committed_, engine.naming_);
     engine.ring_->confirm(engine.committed_);
+    engine.confirm(engine.proving_);
     engine.finish_commit();
 }
 
@@ -130,9 +147,11 @@ void Volume::Engine::fence(int os_errno) {
     answer_all(committing_, outcome);
     answer_all(flush_waiters_, outcome);
     answer_all(unrecorded_, outcome);
-    OperationQueue waiters = space_waiters_.take_all();
-    while (!waiters.empty()) {
-        give_up(waiters.pop(), outcome);
+    for (OperationQueue* queue : {&space_waiters_, &confirm_waiters_}) {
+        OperationQueue waiters = queue->take_all();
+        while (!waiters.empty()) {
+            give_up(waiters.pop(), outcome);
+        }
     }
     mark_fenced();
     raise();

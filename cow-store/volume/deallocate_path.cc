@@ -33,6 +33,8 @@ void Volume::Engine::start_deallocate(Operation& operation) {
     const std::uint64_t end = end_of_whole_clusters(operation, state_->superblock.virtual_size);
     const bool head = operation.first_cluster < first;
     const bool tail = end < operation.end_cluster && !(head && end < first);
+    if (head && wait_for_confirmation(operation, operation.first_cluster, first)) return;
+    if (tail && wait_for_confirmation(operation, end, operation.end_cluster)) return;
     const Need need{std::uint64_t{head} + std::uint64_t{tail},
                     std::uint64_t{head} + std::uint64_t{tail}};
     if (need.units > 0 && !can_grant(need, Purpose::new_data)) {
@@ -108,6 +110,7 @@ void Volume::Engine::make_zero(std::uint64_t cluster, std::uint64_t count) {
         at += part;
     }
     if (first >= end) return;
+    named_.remove(first, end - first);
     state_->map.assign(ClusterIndex{first}, ClusterCount{end - first}, value_zero);
     add_entry(
         {static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(end - first), value_zero});

@@ -9,6 +9,7 @@
 #include "cow-store/journal/ring_writer.h"
 #include "cow-store/volume/chain_view.h"
 #include "cow-store/volume/layer_state.h"
+#include "cow-store/volume/named_clusters.h"
 #include "cow-store/volume/operation.h"
 #include "cow-store/volume/pool.h"
 #include "cow-store/volume/quarantine.h"
@@ -30,6 +31,7 @@ BlockOutcome failure_of(int os_errno);
 ///   space_path.cc         what may be granted, preallocation, punching
 ///   window_path.cc        zeros ahead of small commits
 ///   commit_path.cc        records, flushes, fencing
+///   confirm_path.cc       commits with hashes, overwrites that wait for their confirmation
 ///   checkpoint_path.cc    first activation, checkpoints, closing
 class Volume::Engine {
 public:
@@ -51,6 +53,8 @@ public:
     const LayerSummary& summary() const { return state_->summary; }
 
 private:
+    enum class CommitStage { idle, syncing_data, syncing_record };
+
     // engine.cc
     void raise();
     void begin(Operation& operation);
@@ -140,9 +144,18 @@ private:
     static void data_synced(FileOperation& io, int os_errno);
     void write_commit_record();
     static void commit_synced(FileOperation& io, int os_errno);
+    void sync_commit(CommitStage stage, void (*done)(FileOperation&, int));
     void finish_commit();
     void fence(int os_errno);
     void mark_fenced();
+
+    // confirm_path.cc
+    void note_content(const Operation& operation, bool good);
+    bool can_commit_with_hashes() const;
+    void write_hashed_commit();
+    void forget_named(bool names);
+    bool wait_for_confirmation(Operation& operation, std::uint64_t first, std::uint64_t end);
+    void confirm(std::uint64_t sequence);
 
     // checkpoint_path.cc
     void activate();
@@ -193,6 +206,8 @@ private:
     RangeLocks locks_;
     OperationQueue runnable_;       ///< own their range, to be started
     OperationQueue space_waiters_;  ///< own their range, need space
+    OperationQueue
+        confirm_waiters_;           ///< own their range, which a commit may still be compared with
     OperationQueue stepping_;       ///< long deallocations, a step per turn
     OperationQueue unrecorded_;     ///< changed, waiting for the journal, by rising mark
     OperationQueue flush_waiters_;  ///< for the next commit
@@ -231,11 +246,15 @@ private:
     std::uint64_t marks_recorded_ = 0;  ///< of them, in the ring
     std::uint64_t last_tentative_ = 0;  ///< sequence
     std::uint64_t committed_ = 0;       ///< records up to this sequence are durable
-    enum class CommitStage { idle, syncing_data, syncing_record };
     CommitStage commit_stage_ = CommitStage::idle;
     std::uint64_t naming_ = 0;  ///< last sequence of the commit under way
+    std::uint64_t proving_ =
+        0;  ///< commits up to this sequence are confirmed by the sync under way
     bool commit_wanted_ = false;
     FileOperation commit_io_;
+    NamedClusters named_;                       ///< by the next commit
+    UnconfirmedClusters unconfirmed_;           ///< named by the last two, at most
+    std::uint32_t commits_without_hashes_ = 0;  ///< to come, since an overwrite had to wait
     bool fenced_ = false;
     int fence_errno_ = 0;
 

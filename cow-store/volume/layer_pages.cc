@@ -140,6 +140,19 @@ private:
     std::vector<std::byte> page_;
 };
 
+/// Whether the units that a commit lists hold what it says.
+Result<bool> holds_hashes(File& file, const Record& commit) {
+    if (planted.hashes_uncompared) return true;
+    std::vector<std::byte> unit(unit_size);
+    for (const UnitHash& listed : commit.hashes) {
+        if (Result<void> read = file.read_at(byte_offset(listed.unit), unit); !read) {
+            return read.error();
+        }
+        if (xxh3_64(unit) != listed.hash) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 bool SuperblockCopies::agree() const {
@@ -172,7 +185,7 @@ ReplayScope replay_scope(const Superblock& superblock, const File& file, const U
 Result<Replay> read_journal(File& file, std::uint64_t file_bytes, const Superblock& superblock,
                             ReplayScope scope) {
     const RingOrigin& ring = superblock.ring;
-    if (ring.unit == 0) return Replay{{}, ring.first_sequence - 1, ring.first_sequence};
+    if (ring.unit == 0) return Replay{{}, ring.first_sequence - 1, ring.first_sequence, {}};
     if (byte_offset(ring.unit) + ring.size_bytes() > file_bytes) {
         return corrupt("journal: the ring lies beyond the end of the file");
     }
@@ -180,7 +193,12 @@ Result<Replay> read_journal(File& file, std::uint64_t file_bytes, const Superblo
     if (Result<void> read = file.read_at(byte_offset(ring.unit), bytes); !read) {
         return read.error();
     }
-    return read_ring(bytes, ring, superblock.layer_uuid, scope);
+    Result<Replay> replay = read_ring(bytes, ring, superblock.layer_uuid, scope);
+    if (!replay || !replay->in_doubt) return replay;
+    const Result<bool> holds = holds_hashes(file, *replay->in_doubt);
+    if (!holds) return holds.error();
+    settle(*replay, *holds, scope);
+    return replay;
 }
 
 }  // namespace cowtgt

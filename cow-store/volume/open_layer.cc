@@ -163,6 +163,7 @@ Result<void> recover(File& file, const OpenContext& context, LayerState& state) 
     if (!written) return written.error();
     if (Result<void> synced = file.sync_data(); !synced) return synced;
     next.phase = LayerPhase::clean;
+    next.incompatible_features &= ~feature_hashed_commits;
     next.directory = written->directory;
     next.ring.head = 0;
     next.ring.first_sequence = replay->next_sequence;

@@ -45,4 +45,10 @@ void RangeLocks::unlock(Operation& operation, OperationQueue& runnable) {
     }
 }
 
+bool RangeLocks::held(std::uint64_t cluster) const {
+    return std::ranges::any_of(held_, [cluster](const Operation* other) {
+        return other->first_cluster <= cluster && cluster < other->end_cluster;
+    });
+}
+
 }  // namespace cowtgt

@@ -17,6 +17,8 @@ public:
     bool lock(Operation& operation);
     /// Lets it go and moves those that can start now to `runnable`, as owners of their ranges.
     void unlock(Operation& operation, OperationQueue& runnable);
+    /// Whether a change of the cluster is under way.
+    bool held(std::uint64_t cluster) const;
 
 private:
     std::vector<Operation*> held_;

@@ -54,6 +54,9 @@ struct VolumeOptions {
     std::uint32_t ring_bytes = 0;
     /// Largest preallocation at once, in segments of 1 MiB.
     std::uint32_t batch_segments_max = 64;
+    /// When an overwrite had to wait for the confirmation of a commit with hashes, so many commits
+    /// go without: whoever overwrites at once what it has flushed gains nothing by them.
+    std::uint32_t commits_without_hashes = 16;
 };
 
 struct VolumeStatistics {
@@ -66,6 +69,8 @@ struct VolumeStatistics {
     std::uint64_t zeroed_bytes = 0;       ///< written ahead of small commits
     std::uint64_t generation = 0;
     std::uint64_t checkpoints = 0, commits = 0;
+    std::uint64_t hashed_commits = 0;   ///< of the commits: those with one sync
+    std::uint64_t held_overwrites = 0;  ///< that waited for one of these to be confirmed
     std::uint64_t map_memory_bytes = 0;
     bool fenced = false;
 };

@@ -49,6 +49,7 @@ void Volume::Engine::give_up(Operation& operation, const BlockOutcome& outcome) 
 }
 
 void Volume::Engine::start_write(Operation& operation) {
+    if (wait_for_confirmation(operation, operation.first_cluster, operation.end_cluster)) return;
     const Need need = need_of(operation);
     if (need.units > 0 && !quota_allows(need.units)) {
         wait_for_quota(operation);
@@ -218,6 +219,7 @@ void Volume::Engine::finish_change(Operation& operation) {
         operation.outcome = {BlockStatus::fenced, fence_errno_};
     }
     const bool good = operation.outcome.status == BlockStatus::good;
+    note_content(operation, good);
     for (const RecordEntry& entry : operation.entries) {
         if (good) {
             state_->map.assign(ClusterIndex{entry.first_cluster}, ClusterCount{entry.cluster_count},

@@ -20,6 +20,8 @@ public:
         };
         const HistoryResult result = run_history(world_, options_);
         world_.layer->on_step = nullptr;
+        statistics_.hashed_commits = result.statistics.hashed_commits;
+        statistics_.held_overwrites = result.statistics.held_overwrites;
         report(result.problem, "history");
         return statistics_;
     }
@@ -106,12 +108,17 @@ HistoryOptions random_options(std::uint64_t seed) {
     options.queue_depth = 1 + static_cast<std::uint32_t>(below(random, 8));
     options.with_base = below(random, 4) != 0;
     if (below(random, 2) == 0) options.alignment = {512, 512};
+    options.whole_clusters = below(random, 2) == 0;
+    options.flush_often = below(random, 4) == 0;
+    options.commits_without_hashes = static_cast<std::uint32_t>(below(random, 3));
     return options;
 }
 
 HistoryOptions on_a_full_disk(std::uint64_t seed) {
     HistoryOptions options = random_options(seed);
     options.large = true;
+    options.whole_clusters = false;
+    options.flush_often = false;
     options.operations = 160;
     options.capacity_bytes = 1 << 20;
     return options;

@@ -11,6 +11,8 @@ struct CutStatistics {
     std::uint64_t cuts = 0;
     std::uint64_t cuts_in_recovery = 0;
     std::uint64_t second_histories = 0;
+    std::uint64_t hashed_commits = 0;
+    std::uint64_t held_overwrites = 0;
     std::string first_problem;  ///< with seed and step; empty: the promises held
 };
 

@@ -96,7 +96,8 @@ public:
           options_(options),
           random_(options.seed * 77 + world.next_value),
           requests_(world.model, world.next_value, random_,
-                    {options.flushes, options.large, options.flush_often}) {}
+                    {options.flushes, options.large, options.flush_often, options.whole_clusters}) {
+    }
 
     HistoryResult play() {
         OpenContext context;
@@ -108,6 +109,7 @@ public:
         }
         VolumeOptions volume_options;
         volume_options.ring_bytes = options_.ring_bytes;
+        volume_options.commits_without_hashes = options_.commits_without_hashes;
         volume_options.ready = {
             [](void* owner, Volume&) { static_cast<Player*>(owner)->raised_ = true; }, this};
         Volume volume(std::move(*layer), *world_.layer, {}, {world_.base.get(), world_.base_size},

@@ -24,6 +24,8 @@ struct HistoryOptions {
     std::uint64_t appends_before_failure = ~std::uint64_t{0};
     bool large = false;        ///< one window of 1.25 MiB and long writes, for full disks
     bool flush_often = false;  ///< every second request
+    bool whole_clusters = false;
+    std::uint32_t commits_without_hashes = 0;  ///< see VolumeOptions
     std::uint64_t capacity_bytes = ~std::uint64_t{0};
     DirectIoAlignment alignment;
 };

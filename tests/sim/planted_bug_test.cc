@@ -31,6 +31,21 @@ HistoryOptions without_flushes(std::uint64_t seed) {
     return options;
 }
 
+/// Flushes with one sync, and what is flushed changes soon.
+HistoryOptions with_hashes(std::uint64_t seed) {
+    HistoryOptions options = longer(seed);
+    options.whole_clusters = true;
+    options.flush_often = true;
+    options.commits_without_hashes = 0;
+    return options;
+}
+HistoryOptions with_hashes_on_a_full_disk(std::uint64_t seed) {
+    HistoryOptions options = on_a_full_disk(seed);
+    options.whole_clusters = true;
+    options.commits_without_hashes = 0;
+    return options;
+}
+
 /// What the simulator says of the first history in which it finds a bug; empty: it finds none.
 std::string first_finding(HistoryOptions (*options_for)(std::uint64_t seed)) {
     for (std::uint64_t seed = 1; seed <= histories_max; ++seed) {
@@ -77,6 +92,18 @@ TEST_F(PlantedBug, PagesOfAnAbortedCheckpointComeBack) {
     EXPECT_EQ(first_problem_after_failed_sync(), "");
     planted.fence_names_aborted_pages = true;
     EXPECT_NE(first_problem_after_failed_sync(), "");
+}
+TEST_F(PlantedBug, AnOverwriteThatDoesNotWaitForTheConfirmation) {
+    planted.overwrite_unconfirmed = true;
+    EXPECT_NE(first_finding(with_hashes), "");
+}
+TEST_F(PlantedBug, FreedUnitsReusedBeforeTheSyncOfTheCommitWithHashes) {
+    planted.reuse_before_hashed_sync = true;
+    EXPECT_NE(first_finding(with_hashes_on_a_full_disk), "");
+}
+TEST_F(PlantedBug, ARecoveryThatDoesNotCompareHashes) {
+    planted.hashes_uncompared = true;
+    EXPECT_NE(first_finding(with_hashes), "");
 }
 TEST_F(PlantedBug, AFlippedBitInTheNewerCopyOfTheSuperblockBringsTheOlderOneBack) {
     planted.one_superblock_copy = true;

@@ -54,7 +54,7 @@ Window Requests::pick_range() {
     std::uint64_t first = below(random_, sectors);
     std::uint64_t count = 1 + below(random_, below(random_, 3) == 0 ? 56 : 9);
     if (mix_.large) count = 64;
-    if (below(random_, 2) == 0) {  // whole clusters
+    if (below(random_, 2) == 0 || mix_.whole_clusters) {
         const std::uint64_t offset = (window.offset + first * sector_size) / 4096 * 4096;
         first = offset < window.offset ? 0 : (offset - window.offset) / sector_size;
         count = (count + 7) / 8 * 8;

@@ -11,9 +11,10 @@ namespace cowtgt::sim {
 
 /// What random requests are like.
 struct RequestMix {
-    bool flushes = true;         ///< false: only writes with FUA ask for durability
-    bool large = false;          ///< writes of 32 KiB
-    bool flushes_often = false;  ///< every second request is a flush
+    bool flushes = true;          ///< false: only writes with FUA ask for durability
+    bool large = false;           ///< writes of 32 KiB
+    bool flushes_often = false;   ///< every second request is a flush
+    bool whole_clusters = false;  ///< all that changes something
 };
 
 /// Random requests on a volume: reads, writes of all sizes, deallocations, flushes, some with FUA.

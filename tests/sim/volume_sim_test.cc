@@ -29,11 +29,16 @@ TEST(VolumeSim, EveryCutOfRandomHistoriesKeepsThePromises) {
         sum.cuts += statistics.cuts;
         sum.cuts_in_recovery += statistics.cuts_in_recovery;
         sum.second_histories += statistics.second_histories;
+        sum.hashed_commits += statistics.hashed_commits;
+        sum.held_overwrites += statistics.held_overwrites;
     }
     std::cout << sum.cuts << " cuts, " << sum.cuts_in_recovery << " in a recovery, "
-              << sum.second_histories << " second histories\n";
+              << sum.second_histories << " second histories, " << sum.hashed_commits
+              << " commits with hashes, " << sum.held_overwrites << " overwrites that waited\n";
     EXPECT_GT(sum.cuts + sum.cuts_in_recovery, histories * 420);  // 100,000 in the usual run
     EXPECT_GT(sum.second_histories, histories * 3);
+    EXPECT_GT(sum.hashed_commits, histories);
+    EXPECT_GT(sum.held_overwrites, histories / 2);
 }
 
 /// A history with the n-th operation of one kind failing: nothing hangs, and the layer holds what
