@@ -55,10 +55,11 @@ void Volume::Engine::note_content(const Operation& operation, bool good) {
 /// Of a cluster that is just being overwritten nobody can say what it will hold.
 bool Volume::Engine::can_commit_with_hashes() const {
     const std::span<const NamedCluster> named = named_.all();
+    const auto changes = [this](const NamedCluster& one) {
+        return locks_.held(one.cluster) && !planted.hash_what_changes;
+    };
     return named_.known() && commits_without_hashes_ == 0 && pending_entries_.empty() &&
-           ring_->has_room_for_hashes(named.size()) &&
-           std::ranges::none_of(
-               named, [this](const NamedCluster& one) { return locks_.held(one.cluster); });
+           ring_->has_room_for_hashes(named.size()) && std::ranges::none_of(named, changes);
 }
 
 void Volume::Engine::write_hashed_commit() {

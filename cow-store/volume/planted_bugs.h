@@ -19,7 +19,8 @@ struct PlantedBugs {
     bool fence_names_aborted_pages = false;
     /// A recovery writes to units that only the committed records still name.
     bool recovery_reuses_committed_units = false;
-    bool overwrite_unconfirmed = false;     ///< of what a commit with hashes names
+    bool hash_what_changes = false;      ///< clusters are hashed while they are being overwritten
+    bool overwrite_unconfirmed = false;  ///< of what a commit with hashes names
     bool reuse_before_hashed_sync = false;  ///< of what it frees, as soon as it is in the ring
     bool hashes_uncompared = false;         ///< by a recovery, which takes its data for durable
     bool pages_unchecked = false;  ///< pages need not have the checksum that their parent holds

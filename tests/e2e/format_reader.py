@@ -18,7 +18,8 @@ UNIT = 4096
 INHERIT, ZERO = 0, 1
 CLEAN, OPEN, SEALED, FENCED = 1, 2, 3, 4
 PACKED, DENSE = 1, 2
-TENTATIVE, COMMIT = 1, 2
+TENTATIVE, COMMIT, COMMIT_WITH_HASHES = 1, 2, 3
+HASHED_COMMITS = 1  # incompatible feature
 
 
 def checksum(data):
@@ -40,7 +41,8 @@ class Superblock:
         self.whole = magic == b"cowlayer" and checksum(unit[:4088]) == struct.unpack_from(
             "<Q", unit, 4088)[0]
         if self.whole:
-            need(version == 1 and incompatible == 0, "another format")
+            known = HASHED_COMMITS if self.state in (OPEN, FENCED) else 0
+            need(version == 1 and incompatible & ~known == 0, "another format")
             need(not any(unit[184:4088]), "reserved bytes of the superblock")
 
 
@@ -119,16 +121,22 @@ class Layer:
         ring = ring[block.head:] + ring[:block.head]
         salt = checksum(block.uuid + struct.pack("<Q", block.epoch))
         at, sequence, previous = 0, block.sequence, block.previous
-        committed, records = sequence - 1, []
+        committed, records, doubtful = sequence - 1, [], None
         while True:
             record = self.record(ring, at, salt)
             if record is None or record[1:4:2] != (sequence, previous):
                 break
             kind, _, confirmed, _, previous, entries = record
             committed = max(committed, confirmed)
-            records.append((sequence, entries))
+            if kind == COMMIT_WITH_HASHES:
+                doubtful = sequence, entries
+            else:
+                records.append((sequence, entries))
             sequence += 1
             at += 48 + 12 * len(entries)
+        if doubtful and doubtful[0] > committed and all(
+                checksum(self.unit(unit)) == expected for unit, expected in doubtful[1]):
+            committed = doubtful[0]
         for number, entries in records:
             if not all_count and number > committed:
                 break
@@ -141,13 +149,15 @@ class Layer:
         magic, kind, zero, count, epoch, sequence, committed, previous, found = struct.unpack_from(
             "<4sBBHQQQQQ", ring, at)
         end = at + 48 + 12 * count
-        if (magic != b"jrec" or kind not in (TENTATIVE, COMMIT) or zero or count > 2048
+        if (magic != b"jrec" or kind not in (TENTATIVE, COMMIT, COMMIT_WITH_HASHES)
+                or zero or count > 2048
                 or epoch != self.superblock.epoch or end > len(ring)):
             return None
         raw = ring[at:at + 40] + struct.pack("<Q", salt) + ring[at + 48:end]
         if checksum(raw) != found:
             return None
-        entries = [struct.unpack_from("<III", ring, at + 48 + 12 * i) for i in range(count)]
+        layout = "<IQ" if kind == COMMIT_WITH_HASHES else "<III"
+        entries = [struct.unpack_from(layout, ring, at + 48 + 12 * i) for i in range(count)]
         return kind, sequence, committed, previous, found, entries
 
 

@@ -93,6 +93,10 @@ TEST_F(PlantedBug, PagesOfAnAbortedCheckpointComeBack) {
     planted.fence_names_aborted_pages = true;
     EXPECT_NE(first_problem_after_failed_sync(), "");
 }
+TEST_F(PlantedBug, AClusterHashedWhileItIsOverwritten) {
+    planted.hash_what_changes = true;
+    EXPECT_NE(first_finding(with_hashes), "");
+}
 TEST_F(PlantedBug, AnOverwriteThatDoesNotWaitForTheConfirmation) {
     planted.overwrite_unconfirmed = true;
     EXPECT_NE(first_finding(with_hashes), "");

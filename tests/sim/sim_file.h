@@ -85,6 +85,10 @@ public:
     std::function<void()> on_step;
     /// Counts operations from now on, and lets some of them fail.
     void arm(std::vector<Fault> faults);
+    /// Operations of this kind since arm(), or from the beginning.
+    std::uint64_t asked_for(FileOperation::Kind kind) const {
+        return seen_[static_cast<std::size_t>(kind)];
+    }
     std::uint64_t faults_hit = 0;
     std::uint64_t appends_left = ~std::uint64_t{0};    ///< append_now() fails after so many
     std::uint64_t capacity_bytes = ~std::uint64_t{0};  ///< of the host file system

@@ -41,6 +41,27 @@ TEST(VolumeSim, EveryCutOfRandomHistoriesKeepsThePromises) {
     EXPECT_GT(sum.held_overwrites, histories / 2);
 }
 
+/// Flushes after every other request, all of whole clusters: most take one sync, and what they name
+/// is soon written again.
+TEST(VolumeSim, EveryCutOfFlushesWithOneSyncKeepsThePromises) {
+    CutStatistics sum;
+    const std::uint64_t histories = history_count() / 8;
+    for (std::uint64_t seed = 1; seed <= histories; ++seed) {
+        HistoryOptions options = random_options(seed);
+        options.operations = 80;
+        options.whole_clusters = true;
+        options.flush_often = true;
+        const CutStatistics statistics = cut_history(options, 2);
+        ASSERT_EQ(statistics.first_problem, "");
+        sum.hashed_commits += statistics.hashed_commits;
+        sum.held_overwrites += statistics.held_overwrites;
+    }
+    std::cout << sum.hashed_commits << " commits with hashes, " << sum.held_overwrites
+              << " overwrites that waited\n";
+    EXPECT_GT(sum.hashed_commits, histories * 5);
+    EXPECT_GT(sum.held_overwrites, histories);
+}
+
 /// A history with the n-th operation of one kind failing: nothing hangs, and the layer holds what
 /// it promised. False: there was no n-th operation.
 bool fail_one(std::uint64_t seed, const Fault& fault) {

@@ -28,11 +28,24 @@ struct Ring {
         put(writer.commit(sequence));
         writer.confirm(sequence);
     }
+    /// A flush with one sync; its confirmation comes later.
+    std::uint64_t hashed_commit() {
+        put(writer.hashed_commit(hashes));
+        return writer.last_sequence();
+    }
+    Result<Replay> settled(bool holds, ReplayScope scope) const {
+        Result<Replay> replay = read(scope);
+        EXPECT_TRUE(replay && replay->in_doubt);
+        EXPECT_EQ(replay->in_doubt->hashes, hashes);
+        settle(*replay, holds, scope);
+        return replay;
+    }
     Result<Replay> read(ReplayScope scope) const { return read_ring(bytes, origin, layer, scope); }
 
     RingOrigin origin;
     RingWriter writer;
     std::vector<std::byte> bytes = std::vector<std::byte>(unit_size);
+    std::vector<UnitHash> hashes = {{50, 0x123456789abcdef0}, {51, 7}};
 };
 
 std::vector<std::uint64_t> sequences(const Result<Replay>& replay) {
@@ -69,6 +82,59 @@ TEST(Ring, ACommitDoesNotNameWhatCameDuringItsSync) {
     ring.tentative(2);  // while the data of the first is synced
     ring.commit(100);
     EXPECT_EQ(sequences(ring.read(ReplayScope::committed_only)), (std::vector<std::uint64_t>{100}));
+}
+
+TEST(Ring, ACommitWithHashesCountsAfterAPowerLossIfItsUnitsHoldThem) {
+    Ring ring;
+    ring.tentative(1);
+    ring.commit(100);
+    ring.tentative(2);
+    const std::uint64_t commit = ring.hashed_commit();
+    ring.tentative(3);  // during its sync
+    const auto counted = ring.settled(true, ReplayScope::committed_only);
+    EXPECT_EQ(sequences(counted), (std::vector<std::uint64_t>{100, 101, 102, 103}));
+    EXPECT_EQ(counted->committed, commit);
+    EXPECT_EQ(counted->next_sequence, 105U);
+    const auto is_void = ring.settled(false, ReplayScope::committed_only);
+    EXPECT_EQ(sequences(is_void), (std::vector<std::uint64_t>{100}));
+    EXPECT_EQ(is_void->next_sequence, 105U);
+}
+
+TEST(Ring, AfterADeathAllCountsWhateverACommitWithHashesIsWorth) {
+    Ring ring;
+    ring.tentative(1);
+    ring.hashed_commit();
+    for (const bool holds : {false, true}) {
+        const auto replay = ring.settled(holds, ReplayScope::everything_intact);
+        EXPECT_EQ(sequences(replay), (std::vector<std::uint64_t>{100, 101}));
+        EXPECT_EQ(replay->committed, holds ? 101U : 99U);  // what a second recovery starts from
+    }
+}
+
+TEST(Ring, ACommitWithHashesThatALaterRecordConfirmsIsNotInDoubt) {
+    Ring ring;
+    ring.tentative(1);
+    const std::uint64_t commit = ring.hashed_commit();
+    ring.writer.confirm(commit);
+    EXPECT_EQ(ring.writer.stated(), 99U);
+    ring.tentative(2);
+    EXPECT_EQ(ring.writer.stated(), commit);
+    const auto replay = ring.read(ReplayScope::committed_only);
+    EXPECT_FALSE(replay->in_doubt);
+    EXPECT_EQ(sequences(replay), (std::vector<std::uint64_t>{100, 101}));
+}
+
+TEST(Ring, ACommitWithHashesProvesTheOneBefore) {
+    Ring ring;
+    ring.tentative(1);
+    ring.writer.confirm(ring.hashed_commit());
+    ring.tentative(2);
+    ring.hashed_commit();
+    EXPECT_EQ(sequences(ring.settled(false, ReplayScope::committed_only)),
+              (std::vector<std::uint64_t>{100, 101}));
+    // Behind a gap, too: what it confirms was durable.
+    ring.bytes[50] ^= std::byte{1};
+    EXPECT_FALSE(ring.read(ReplayScope::committed_only));
 }
 
 TEST(Ring, RecordsRunOverTheEnd) {
@@ -147,6 +213,17 @@ TEST(Ring, RoomForCommitsIsKeptWhenItIsFull) {
     ring.commit(ring.writer.last_sequence());
     EXPECT_LE(ring.writer.used_bytes(), ring.writer.size_bytes());
     EXPECT_TRUE(ring.read(ReplayScope::committed_only));
+}
+
+TEST(Ring, HashesLeaveRoomForCommits) {
+    Ring ring;
+    EXPECT_FALSE(ring.writer.has_room_for_hashes(unit_size / 4 / sizeof(DiskUnitHash)));
+    while (ring.writer.has_room_for_hashes(ring.hashes.size()))
+        ring.hashed_commit();
+    EXPECT_EQ(ring.writer.room_for_entries(), 0U);
+    ring.commit(ring.writer.last_sequence());
+    ring.commit(ring.writer.last_sequence());
+    EXPECT_LE(ring.writer.used_bytes(), ring.writer.size_bytes());
 }
 
 TEST(Ring, ManyLapsAreReadFromEachCut) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cow-store/base/checksum.h"
 #include "cow-store/journal/ring_writer.h"
 #include "cow-store/volume/layer_file.h"
 #include "tests/sim/sim_file.h"
@@ -77,6 +78,14 @@ TEST(FormatExample, TheRecordsOfTheDocumentAreWhatIsWritten) {
     RingWriter ring({256, 256, 0, 1, 1, 0}, example().uuid);
     expect_in_format(dump(ring.tentative(std::vector<RecordEntry>{{256, 2, 512}}).pieces[0].bytes));
     expect_in_format(dump(ring.commit(1).pieces[0].bytes));
+}
+
+TEST(FormatExample, TheCommitWithHashesOfTheDocumentIsWhatIsWritten) {
+    RingWriter ring({256, 256, 0, 1, 1, 0}, example().uuid);
+    (void)ring.tentative(std::vector<RecordEntry>{{256, 2, 512}});
+    const std::uint64_t hash = xxh3_64(std::vector<std::byte>(4096, std::byte{'C'}));
+    const std::vector<UnitHash> hashes = {{512, hash}, {513, hash}};
+    expect_in_format(dump(ring.hashed_commit(hashes).pieces[0].bytes));
 }
 
 }  // namespace
