@@ -29,6 +29,7 @@ std::optional<std::uint64_t> hash_of(const Operation& operation, std::uint64_t c
 /// its range still locked.
 void Volume::Engine::note_content(const Operation& operation, bool good) {
     for (NamedCluster& named : named_.all()) {
+        if (operation.fills) break;  // it leaves alone what has a unit
         if (named.cluster < operation.first_cluster || named.cluster >= operation.end_cluster) {
             continue;
         }

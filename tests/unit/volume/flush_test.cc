@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <variant>
+#include <vector>
 
+#include "cow-store/map/cluster_map.h"
 #include "tests/unit/volume/machine.h"
 
 /// How many syncs a flush takes, and what has to wait for one (FORMAT.md, "Commits with hashes").
@@ -107,6 +110,27 @@ TEST(Flush, PartOfAClusterThatIsDeallocatedWaitsToo) {
     EXPECT_EQ(machine.volume->statistics().held_overwrites, 1U);
     EXPECT_EQ(machine.first_byte(3), std::byte{0});
     EXPECT_EQ(machine.first_byte(4), std::byte{1});
+}
+
+/// A fill leaves alone what the guest wrote meanwhile; its own data is not what lies there.
+TEST(Flush, OfAWriteThatAFillPassesOverSurvivesAPowerLoss) {
+    sim::File base(1);
+    base.overwrite(0, std::vector<std::byte>(1 << 20, std::byte{7}));
+    Machine machine(1 << 20, &base, 1 << 20);
+    write(machine, whole, whole, 1);
+    EXPECT_EQ(machine.fill_in(0, 4 * whole, std::byte{7}), BlockStatus::good);
+    EXPECT_EQ(syncs_of_flush(machine), 1U);
+    const auto found = machine.file.after_cut(sim::CutKind::power_loss, 1);
+    OpenContext context;
+    context.boot_id = sim::boot_id_of(2);
+    const Result<RecoveredLayer> layer = open_layer(*found, context);
+    ASSERT_TRUE(layer) << layer.error().message;
+    const Extent extent = layer->map().find(ClusterIndex{0}, ClusterCount{4});
+    EXPECT_TRUE(std::holds_alternative<InLayer>(extent.place));
+    const Chain chain{1 << 20, {{&layer->map(), found.get(), 1 << 20}}, &base, 1 << 20};
+    std::array<std::byte, 1> byte{};
+    ASSERT_TRUE(read_chain(chain, cluster_size, byte));
+    EXPECT_EQ(byte[0], std::byte{1});
 }
 
 /// Old programs read a layer that is closed.
