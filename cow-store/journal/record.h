@@ -16,10 +16,9 @@
 namespace cowtgt {
 
 enum class RecordKind : std::uint8_t {
-    tentative = 1,  ///< what a batch of writes changed; counts when the host kept running
-    commit = 2,     ///< all records up to `committed` have durable data, and count for ever
-    hashed_commit =
-        3,  ///< the same of all records before it, if the listed units have their hashes
+    tentative = 1,      ///< what a batch of writes changed; counts when the host kept running
+    commit = 2,         ///< all records up to `committed` have durable data, and count for ever
+    hashed_commit = 3,  ///< the same of all before it, if the listed units have their hashes
 };
 
 struct DiskRecord {
