@@ -99,6 +99,16 @@ def warm(*paths):
                 pass
 
 
+def touch_memory(folder, byte_count):
+    """Makes and removes a file on tmpfs: memory that the guest never used is a page fault of its
+    host's for whoever writes to it first (15 us instead of 5 for a first write)."""
+    path = folder / "touched"
+    with path.open("wb") as file:
+        for _ in range(byte_count >> 20):
+            file.write(bytes(1 << 20))
+    path.unlink()
+
+
 def listens_on(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
