@@ -38,7 +38,7 @@ TEST(VolumeSim, EveryCutOfRandomHistoriesKeepsThePromises) {
     EXPECT_GT(sum.cuts + sum.cuts_in_recovery, histories * 420);  // 100,000 in the usual run
     EXPECT_GT(sum.second_histories, histories * 3);
     EXPECT_GT(sum.hashed_commits, histories);
-    EXPECT_GT(sum.held_overwrites, histories / 20);
+    EXPECT_GT(sum.held_overwrites, histories < 100 ? 0 : histories / 2);  // rare in a few
 }
 
 /// Flushes after every other request, all of whole clusters: most take one sync, and what they name

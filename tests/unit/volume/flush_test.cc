@@ -133,6 +133,34 @@ TEST(Flush, OfAWriteThatAFillPassesOverSurvivesAPowerLoss) {
     EXPECT_EQ(byte[0], std::byte{1});
 }
 
+/// The sync makes the size of the file durable too, and zeros are what is read behind its end.
+TEST(Flush, OfAUnitBehindTheEndOfTheFileNeverCameBack) {
+    Machine machine(disk_bytes);
+    for (std::uint64_t i = 0; i < 512; ++i)
+        write(machine, i * 128, 128, 1);  // past the ring, which is made with the first write
+    syncs_of_flush(machine);
+    const std::uint64_t last = disk_bytes / cluster_size - 1;
+    write(machine, last * whole, whole, 0);
+    EXPECT_EQ(syncs_of_flush(machine), 1U);
+    OpenContext context;
+    context.boot_id = sim::boot_id_of(2);
+    const auto place_in = [&context](sim::File& file, std::uint64_t cluster) {
+        const Result<RecoveredLayer> layer = open_layer(file, context);
+        EXPECT_TRUE(layer) << layer.error().message;
+        return layer->map().find(ClusterIndex{cluster}, ClusterCount{1}).place;
+    };
+    const auto intact = machine.file.after_cut(sim::CutKind::power_loss, 1);
+    const auto place = place_in(*intact, last);
+    ASSERT_TRUE(std::holds_alternative<InLayer>(place));
+
+    std::vector<std::byte> bytes(byte_offset(std::get<InLayer>(place).unit));
+    ASSERT_TRUE(machine.file.read_at(0, bytes));
+    sim::File shorter(2);
+    shorter.overwrite(0, bytes);
+    EXPECT_FALSE(std::holds_alternative<InLayer>(place_in(shorter, last)));
+    EXPECT_TRUE(std::holds_alternative<InLayer>(place_in(shorter, 0)));
+}
+
 /// Old programs read a layer that is closed.
 TEST(Flush, TheFeatureIsInTheSuperblockWhileTheLayerIsOpen) {
     Machine machine(disk_bytes);
