@@ -31,8 +31,9 @@ struct RingCut {
 
 /// Forms the records of one opening of a layer and keeps account of the ring. Writes nothing.
 ///
-/// Room for two commit records is always kept back, so a flush never waits for a checkpoint: each
-/// commit that is written needs a tentative record since the last one.
+/// Room for two commit records is always kept back, also behind a commit with hashes, so a flush
+/// never waits for a checkpoint. Two are enough: one that names the tentative records since the last
+/// one, and one that names nothing new and only confirms a commit with hashes.
 class RingWriter {
 public:
     /// An empty ring; origin.head is where its first record will lie.
