@@ -63,6 +63,21 @@ int File::injected(FileOperation::Kind kind) {
     return 0;
 }
 
+int File::injected_into_write(std::uint64_t offset, Bytes from) {
+    const std::uint64_t hit_before = faults_hit;
+    const int os_errno = injected(FileOperation::Kind::write);
+    if (faults_hit == hit_before) return os_errno;
+    const auto partly = [](const Fault& fault) { return fault.partly; };
+    if (std::ranges::any_of(faults_, partly)) land_partly(offset, from);
+    return os_errno;
+}
+
+void File::land_partly(std::uint64_t offset, Bytes from) {
+    const std::uint64_t sectors = (from.size() + sector_size - 1) / sector_size;
+    const Bytes part = from.first(below(random_, sectors) * sector_size);
+    if (!part.empty() && claim(offset, part.size()) == 0) land(offset, part);
+}
+
 int File::claim(std::uint64_t offset, std::uint64_t length) {
     const std::uint64_t end = (offset + length + 4095) / 4096;
     std::uint64_t needed = 0;
@@ -112,7 +127,7 @@ Result<void> File::read_at(std::uint64_t offset, MutableBytes into) {
 
 Result<void> File::write_at(std::uint64_t offset, Bytes from) {
     step();
-    int os_errno = injected(FileOperation::Kind::write);
+    int os_errno = injected_into_write(offset, from);
     if (os_errno == 0) os_errno = claim(offset, from.size());
     if (os_errno != 0) return system_error("write", os_errno);
     land(offset, from);
@@ -171,6 +186,7 @@ int File::append_now(std::uint64_t offset, Bytes from) {
     step();
     if (appends_left == 0) {
         ++faults_hit;
+        if (appends_fail_partly) land_partly(offset, from);
         return EIO;
     }
     --appends_left;
@@ -181,7 +197,10 @@ int File::append_now(std::uint64_t offset, Bytes from) {
 
 int File::perform(Flight& flight) {
     FileOperation& operation = *flight.operation;
-    if (const int os_errno = injected(operation.kind); os_errno != 0) return os_errno;
+    const int injected_errno = operation.kind == FileOperation::Kind::write
+                                   ? injected_into_write(operation.offset, flight.data)
+                                   : injected(operation.kind);
+    if (injected_errno != 0) return injected_errno;
     switch (operation.kind) {
         case FileOperation::Kind::read:
             current_.read(operation.offset, operation.data);

@@ -43,6 +43,8 @@ struct Fault {
     std::uint64_t after = 0;
     std::uint64_t times = 1;
     int os_errno = 5;
+    bool partly = false;  ///< a write: some of its first sectors land, as of a short write whose
+                          ///< rest fails
 };
 
 /// One file on a simulated disk: both interfaces over the same bytes.
@@ -91,6 +93,7 @@ public:
     }
     std::uint64_t faults_hit = 0;
     std::uint64_t appends_left = ~std::uint64_t{0};    ///< append_now() fails after so many
+    bool appends_fail_partly = false;                  ///< and then some sectors land
     std::uint64_t capacity_bytes = ~std::uint64_t{0};  ///< of the host file system
     std::uint64_t inode_number = 17;
     DirectIoAlignment alignment_wanted;
@@ -117,6 +120,9 @@ private:
 
     void step();
     int injected(FileOperation::Kind kind);
+    /// The same for a write, which may then land in part.
+    int injected_into_write(std::uint64_t offset, Bytes from);
+    void land_partly(std::uint64_t offset, Bytes from);
     int claim(std::uint64_t offset, std::uint64_t length);
     void disclaim(std::uint64_t offset, std::uint64_t length);
     void land(std::uint64_t offset, Bytes bytes);

@@ -88,10 +88,10 @@ bool fail_one(std::uint64_t seed, const Fault& fault) {
     return failed;
 }
 
-void fail_each(FileOperation::Kind kind, int os_errno, std::uint64_t times) {
+void fail_each(FileOperation::Kind kind, int os_errno, std::uint64_t times, bool partly = false) {
     for (std::uint64_t seed = 1; seed <= 4; ++seed) {
         std::uint64_t n = 0;
-        while (fail_one(seed, {kind, n, times, os_errno})) {
+        while (fail_one(seed, {kind, n, times, os_errno, partly})) {
             if (testing::Test::HasFailure()) {
                 FAIL() << "seed " << seed << ", operation " << n;
             }
@@ -110,6 +110,24 @@ TEST(Faults, EveryWriteMayFail) {
 TEST(Faults, EveryWriteMayFindTheDiskFull) {
     fail_each(FileOperation::Kind::write, ENOSPC, 1);
 }
+/// The file layer goes on with a short write; here its rest fails.
+TEST(Faults, EveryWriteMayBreakOff) {
+    fail_each(FileOperation::Kind::write, EIO, 1, true);
+}
+TEST(Faults, TheDiskMayBeFullInTheMiddleOfAnyWrite) {
+    fail_each(FileOperation::Kind::write, ENOSPC, 1, true);
+}
+/// Most holes are punched when a layer is closed, and not every history leaves space for one.
+TEST(Faults, EveryPunchMayFail) {
+    std::uint64_t failed = 0;
+    for (std::uint64_t seed = 1; seed <= 24; ++seed) {
+        SCOPED_TRACE(seed);
+        for (std::uint64_t n = 0; !testing::Test::HasFailure(); ++n, ++failed) {
+            if (!fail_one(seed, {FileOperation::Kind::punch_hole, n, 1, EOPNOTSUPP})) break;
+        }
+    }
+    EXPECT_GT(failed, 3U);
+}
 TEST(Faults, EveryReadMayFail) {
     fail_each(FileOperation::Kind::read, EIO, 1);
 }
@@ -120,12 +138,13 @@ TEST(Faults, NoReservationEverWorks) {
     fail_each(FileOperation::Kind::allocate, ENOSPC, 1000);
 }
 
-TEST(Faults, ARecordThatCannotBeAppendedFencesTheLayer) {
+void fail_each_append(bool partly) {
     for (std::uint64_t n = 0;; ++n) {
         SCOPED_TRACE(n);
         HistoryOptions options = random_options(2);
         options.appends_before_failure = n;
         World world = make_world(options);
+        world.layer->appends_fail_partly = partly;
         const HistoryResult result = run_history(world, options);
         ASSERT_EQ(result.problem, "");
         const bool failed = world.layer->faults_hit > 0;
@@ -135,6 +154,13 @@ TEST(Faults, ARecordThatCannotBeAppendedFencesTheLayer) {
         ASSERT_EQ(recover_and_compare(world, CutKind::power_loss, context), "");
         if (!failed) return;
     }
+}
+
+TEST(Faults, ARecordThatCannotBeAppendedFencesTheLayer) {
+    fail_each_append(false);
+}
+TEST(Faults, ARecordThatBreaksOffFencesTheLayer) {
+    fail_each_append(true);
 }
 
 TEST(Faults, AFencedLayerIsRefusedUntilSomebodyHasLooked) {
