@@ -95,8 +95,8 @@ def cowtgt_first_writes(bench, cow, depth, per_flush, writes, seed=42):
     return {**row, "allocated": file_bytes(folder) / (writes * BLOCK)}
 
 
-def qcow2_first_writes(bench, folder, image, depth, per_flush, writes):
-    peer = bench.started(Qcow2(folder / f"q{next(bench.numbers)}", image))
+def qcow2_first_writes(bench, folder, image, depth, per_flush, writes, tcp=False):
+    peer = bench.started(Qcow2(folder / f"q{next(bench.numbers)}", image, tcp))
     row = bench.tools.fio_writes(peer, depth, per_flush, writes, TEMPLATE_BYTES)
     bench.stop(peer)
     allocated = file_bytes(peer.folder) / (writes * BLOCK)
@@ -122,6 +122,8 @@ def rates(bench):
                 lambda: qcow2_first_writes(bench, bench.disk, image, depth, per_flush, writes)}
         if depth == 1:
             candidates[f"disk cowtgt busy-poll {name}"] = first_writes(polling)
+            candidates[f"disk qcow2 tcp {name}"] = lambda: qcow2_first_writes(
+                bench, bench.disk, image, depth, per_flush, writes, True)
         bench.interleaved(candidates)
     bench.stop(polling)
     bench.stop(cow)
@@ -237,7 +239,9 @@ def goals():
             yield Goal(f"first writes per second, {text}, to qcow2's", "at least", limit,
                        ratio(f"disk cowtgt {name}", f"disk qcow2 {name}", IOPS, 0))
         if name in ("qd1", "flush-1"):
-            yield Goal("the same with busy_poll_us = 100", "at least", limit,
+            yield Goal("the same, NBD on TCP like iSCSI", "at least", limit,
+                       ratio(f"disk cowtgt {name}", f"disk qcow2 tcp {name}", IOPS, 0))
+            yield Goal("the same with busy_poll_us = 100, NBD on a Unix socket", "at least", limit,
                        ratio(f"disk cowtgt busy-poll {name}", f"disk qcow2 {name}", IOPS, 0))
     yield Goal("first writes: bytes on disk per byte", "at most", 1.1,
                least(("disk cowtgt qd32", "allocated")))

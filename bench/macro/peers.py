@@ -174,19 +174,23 @@ class Istgt(Peer):
 
 
 class Qcow2:
-    """A fresh qcow2 overlay with extended_l2 on the image, over NBD on a Unix socket."""
+    """A fresh qcow2 overlay with extended_l2 on the image, over NBD: on a Unix socket, or on TCP
+    like iSCSI."""
 
-    def __init__(self, folder, image):
+    def __init__(self, folder, image, tcp=False):
         folder.mkdir(parents=True)
         self.folder = folder
         disk, socket_path = folder / "disk.qcow2", folder / "nbd"
+        port = free_port() if tcp else None
         run_quietly("qemu-img", "create", "-q", "-f", "qcow2", "-o", "extended_l2=on", "-b", image,
                     "-F", "raw", disk)
-        self.uri = f"nbd+unix:///?socket={socket_path}"
+        self.uri = f"nbd://127.0.0.1:{port}" if tcp else f"nbd+unix:///?socket={socket_path}"
+        place = ("--bind", "127.0.0.1", "--port", port) if tcp else ("--socket", socket_path)
         self.process = Process(
             ["qemu-nbd", "--persistent", "--cache=none", "--aio=io_uring", "--format", "qcow2",
-             "--socket", socket_path, disk], folder / "log", SERVER_CORE)
-        self.process.wait_for(socket_path.exists, "qemu-nbd")
+             *place, disk], folder / "log", SERVER_CORE)
+        self.process.wait_for(lambda: listens_on(port) if tcp else socket_path.exists(),
+                              "qemu-nbd")
 
     def stop(self):
         self.process.stop()
