@@ -33,10 +33,10 @@ TOOL_FAULTS = {
         "looks at the variable that the answer's callback sets, before it waits for the answer"),
 }
 
-# Suites whose tests disturb each other. iSCSITMF: the first one ends the session that the next would
-# use. Sanitize: Reservations drops a connection that holds RESERVE(6) without a logout, and Reset
-# at once sends on another one a SANITIZE whose status it does not look at; which of the two the
-# target sees first is up to the network.
+# Suites whose tests disturb each other. iSCSITMF: the first one ends the session that the next
+# would use. Sanitize: Reservations drops a connection that holds RESERVE(6) without a logout, and
+# Reset at once sends on another one a SANITIZE whose status it does not look at; which of the two
+# the target sees first is up to the network.
 ONE_BY_ONE = {"iSCSITMF", "Sanitize"}
 KINDS = ("passed", "failed", "skipped")
 # The suite that sanitizes the unit takes two minutes, a build with a sanitizer more.
