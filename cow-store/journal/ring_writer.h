@@ -32,8 +32,8 @@ struct RingCut {
 /// Forms the records of one opening of a layer and keeps account of the ring. Writes nothing.
 ///
 /// Room for two commit records is always kept back, also behind a commit with hashes, so a flush
-/// never waits for a checkpoint. Two are enough: one that names the tentative records since the last
-/// one, and one that names nothing new and only confirms a commit with hashes.
+/// never waits for a checkpoint. Two are enough: one that names the tentative records since the
+/// last one, and one that names nothing new and only confirms a commit with hashes.
 class RingWriter {
 public:
     /// An empty ring; origin.head is where its first record will lie.
