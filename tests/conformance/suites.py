@@ -35,7 +35,7 @@ TOOL_FAULTS = {
 
 # Suites whose tests disturb each other. iSCSITMF: the first one ends the session that the next
 # would use. Sanitize: Reservations drops a connection that holds RESERVE(6) without a logout, and
-# Reset at once sends on another one a SANITIZE whose status it does not look at; which of the two
+# Reset soon sends on another one a SANITIZE whose status it does not look at; which of the two
 # the target sees first is up to the network.
 ONE_BY_ONE = {"iSCSITMF", "Sanitize"}
 KINDS = ("passed", "failed", "skipped")

@@ -52,30 +52,35 @@ void File::arm(std::vector<Fault> faults) {
     seen_ = {};
 }
 
-int File::injected(FileOperation::Kind kind) {
+const Fault* File::injected(FileOperation::Kind kind) {
     const std::uint64_t number = seen_[static_cast<std::size_t>(kind)]++;
     for (const Fault& fault : faults_) {
         if (fault.kind == kind && number >= fault.after && number - fault.after < fault.times) {
             ++faults_hit;
-            return fault.os_errno;
+            return &fault;
         }
     }
-    return 0;
+    return nullptr;
+}
+
+int File::injected_errno(FileOperation::Kind kind) {
+    const Fault* fault = injected(kind);
+    return fault == nullptr ? 0 : fault->os_errno;
 }
 
 int File::injected_into_write(std::uint64_t offset, Bytes from) {
-    const std::uint64_t hit_before = faults_hit;
-    const int os_errno = injected(FileOperation::Kind::write);
-    if (faults_hit == hit_before) return os_errno;
-    const auto partly = [](const Fault& fault) { return fault.partly; };
-    if (std::ranges::any_of(faults_, partly)) land_partly(offset, from);
-    return os_errno;
+    const Fault* fault = injected(FileOperation::Kind::write);
+    if (fault == nullptr) return 0;
+    if (fault->partly) {
+        land_partly(offset, from.first(below(random_, from.size() / sector_size) * sector_size));
+    }
+    return fault->os_errno;
 }
 
-void File::land_partly(std::uint64_t offset, Bytes from) {
-    const std::uint64_t sectors = (from.size() + sector_size - 1) / sector_size;
-    const Bytes part = from.first(below(random_, sectors) * sector_size);
-    if (!part.empty() && claim(offset, part.size()) == 0) land(offset, part);
+void File::land_partly(std::uint64_t offset, Bytes part) {
+    if (part.empty() || claim(offset, part.size()) != 0) return;
+    land(offset, part);
+    ++broken_off;
 }
 
 int File::claim(std::uint64_t offset, std::uint64_t length) {
@@ -136,7 +141,7 @@ Result<void> File::write_at(std::uint64_t offset, Bytes from) {
 
 Result<void> File::allocate(std::uint64_t offset, std::uint64_t length) {
     step();
-    int os_errno = injected(FileOperation::Kind::allocate);
+    int os_errno = injected_errno(FileOperation::Kind::allocate);
     if (os_errno == 0) os_errno = claim(offset, length);
     if (os_errno != 0) return system_error("allocate", os_errno);
     current_.size = std::max(current_.size, offset + length);
@@ -152,7 +157,7 @@ Result<void> File::punch_hole(std::uint64_t offset, std::uint64_t length) {
 
 Result<void> File::sync_data() {
     step();
-    if (const int os_errno = injected(FileOperation::Kind::sync_data); os_errno != 0) {
+    if (const int os_errno = injected_errno(FileOperation::Kind::sync_data); os_errno != 0) {
         return system_error("sync", os_errno);
     }
     make_durable(landed_count_, current_.size);
@@ -186,7 +191,7 @@ int File::append_now(std::uint64_t offset, Bytes from) {
     step();
     if (appends_left == 0) {
         ++faults_hit;
-        if (appends_fail_partly) land_partly(offset, from);
+        if (appends_fail_partly) land_partly(offset, from.first(below(random_, from.size())));
         return EIO;
     }
     --appends_left;
@@ -197,10 +202,10 @@ int File::append_now(std::uint64_t offset, Bytes from) {
 
 int File::perform(Flight& flight) {
     FileOperation& operation = *flight.operation;
-    const int injected_errno = operation.kind == FileOperation::Kind::write
-                                   ? injected_into_write(operation.offset, flight.data)
-                                   : injected(operation.kind);
-    if (injected_errno != 0) return injected_errno;
+    const int failure = operation.kind == FileOperation::Kind::write
+                            ? injected_into_write(operation.offset, flight.data)
+                            : injected_errno(operation.kind);
+    if (failure != 0) return failure;
     switch (operation.kind) {
         case FileOperation::Kind::read:
             current_.read(operation.offset, operation.data);

@@ -93,7 +93,8 @@ public:
     }
     std::uint64_t faults_hit = 0;
     std::uint64_t appends_left = ~std::uint64_t{0};    ///< append_now() fails after so many
-    bool appends_fail_partly = false;                  ///< and then some sectors land
+    bool appends_fail_partly = false;                  ///< and then some of its bytes land
+    std::uint64_t broken_off = 0;                      ///< failed writes of which some landed
     std::uint64_t capacity_bytes = ~std::uint64_t{0};  ///< of the host file system
     std::uint64_t inode_number = 17;
     DirectIoAlignment alignment_wanted;
@@ -119,10 +120,11 @@ private:
     };
 
     void step();
-    int injected(FileOperation::Kind kind);
-    /// The same for a write, which may then land in part.
+    const Fault* injected(FileOperation::Kind kind);  ///< null: it works
+    int injected_errno(FileOperation::Kind kind);
+    /// The same for a write, which may land in part.
     int injected_into_write(std::uint64_t offset, Bytes from);
-    void land_partly(std::uint64_t offset, Bytes from);
+    void land_partly(std::uint64_t offset, Bytes part);
     int claim(std::uint64_t offset, std::uint64_t length);
     void disclaim(std::uint64_t offset, std::uint64_t length);
     void land(std::uint64_t offset, Bytes bytes);

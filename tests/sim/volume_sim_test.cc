@@ -64,7 +64,7 @@ TEST(VolumeSim, EveryCutOfFlushesWithOneSyncKeepsThePromises) {
 
 /// A history with the n-th operation of one kind failing: nothing hangs, and the layer holds what
 /// it promised. False: there was no n-th operation.
-bool fail_one(std::uint64_t seed, const Fault& fault) {
+bool fail_one(std::uint64_t seed, const Fault& fault, std::uint64_t* broken_off = nullptr) {
     HistoryOptions options = random_options(seed);
     options.faults = {fault};
     World world = make_world(options);
@@ -72,6 +72,7 @@ bool fail_one(std::uint64_t seed, const Fault& fault) {
     EXPECT_EQ(result.problem, "");
     world.layer->arm({});
     const bool failed = world.layer->faults_hit > 0;
+    if (broken_off != nullptr) *broken_off += world.layer->broken_off;
     if (fault.kind == FileOperation::Kind::sync_data) {
         EXPECT_EQ(result.statistics.fenced, failed);
         EXPECT_EQ(result.close_status, failed ? BlockStatus::fenced : BlockStatus::good);
@@ -89,9 +90,10 @@ bool fail_one(std::uint64_t seed, const Fault& fault) {
 }
 
 void fail_each(FileOperation::Kind kind, int os_errno, std::uint64_t times, bool partly = false) {
+    std::uint64_t broken_off = 0;
     for (std::uint64_t seed = 1; seed <= 4; ++seed) {
         std::uint64_t n = 0;
-        while (fail_one(seed, {kind, n, times, os_errno, partly})) {
+        while (fail_one(seed, {kind, n, times, os_errno, partly}, &broken_off)) {
             if (testing::Test::HasFailure()) {
                 FAIL() << "seed " << seed << ", operation " << n;
             }
@@ -99,6 +101,7 @@ void fail_each(FileOperation::Kind kind, int os_errno, std::uint64_t times, bool
         }
         EXPECT_GT(n, 0U);
     }
+    EXPECT_EQ(broken_off > 0, partly);
 }
 
 TEST(Faults, EverySyncThatFailsFencesTheLayer) {
@@ -139,6 +142,7 @@ TEST(Faults, NoReservationEverWorks) {
 }
 
 void fail_each_append(bool partly) {
+    std::uint64_t broken_off = 0;
     for (std::uint64_t n = 0;; ++n) {
         SCOPED_TRACE(n);
         HistoryOptions options = random_options(2);
@@ -152,8 +156,10 @@ void fail_each_append(bool partly) {
         OpenContext context;
         context.accept_fenced = true;
         ASSERT_EQ(recover_and_compare(world, CutKind::power_loss, context), "");
-        if (!failed) return;
+        broken_off += world.layer->broken_off;
+        if (!failed) break;
     }
+    EXPECT_EQ(broken_off > 0, partly);
 }
 
 TEST(Faults, ARecordThatCannotBeAppendedFencesTheLayer) {
