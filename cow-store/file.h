@@ -29,6 +29,8 @@ public:
     /// Gives the space back; the range reads as zeros afterwards.
     virtual Result<void> punch_hole(std::uint64_t offset, std::uint64_t length) = 0;
     virtual Result<void> sync_data() = 0;
+    /// What is in the page cache and need not be written is read from the disk again afterwards.
+    virtual Result<void> drop_cache() = 0;
     virtual Result<std::uint64_t> size() = 0;
     /// Which file this is as long as the host runs (inode number; 0 for a device).
     virtual std::uint64_t inode() const = 0;
@@ -72,7 +74,7 @@ public:
     virtual LentBytes lend(std::uint64_t, std::uint64_t) { return {}; }
     /// Writes through the kernel's page cache now: afterwards the bytes survive the death of the
     /// process, and power loss after the next sync_data. For the small records of the journal;
-    /// never for a range that direct writes also go to. Returns 0 or the errno.
+    /// never for a range that submitted writes also go to. Returns 0 or the errno.
     virtual int append_now(std::uint64_t offset, Bytes from) = 0;
     virtual DirectIoAlignment alignment() const = 0;
 };

@@ -132,6 +132,12 @@ Result<void> PosixFile::sync_data() {
     return {};
 }
 
+Result<void> PosixFile::drop_cache() {
+    const int failure = ::posix_fadvise(descriptor_.get(), 0, 0, POSIX_FADV_DONTNEED);
+    if (failure != 0) return system_error("dropping the page cache of " + name_, failure);
+    return {};
+}
+
 Result<std::uint64_t> PosixFile::size() {
     const off_t end = ::lseek(descriptor_.get(), 0, SEEK_END);
     if (end < 0) return system_error("asking for the size of " + name_, errno);

@@ -40,6 +40,7 @@ public:
     Result<void> allocate(std::uint64_t offset, std::uint64_t length) override;
     Result<void> punch_hole(std::uint64_t offset, std::uint64_t length) override;
     Result<void> sync_data() override;
+    Result<void> drop_cache() override;
     Result<std::uint64_t> size() override;
     std::uint64_t inode() const override { return inode_; }
 

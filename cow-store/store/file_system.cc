@@ -45,6 +45,7 @@ public:
         if (Result<void> go = files_.step("syncing", name_); !go) return go;
         return file_->sync_data();
     }
+    Result<void> drop_cache() override { return file_->drop_cache(); }
     Result<std::uint64_t> size() override { return file_->size(); }
     std::uint64_t inode() const override { return file_->inode(); }
 

@@ -23,13 +23,15 @@ Error refused(std::string why) {
     return Error{ErrorCode::refused, std::move(why), 0};
 }
 
+bool chosen_is_first(const SuperblockCopies& copies) {
+    const Result<Superblock> first = decode_superblock(Bytes(copies.bytes).first(unit_size));
+    return first && first->generation == copies.chosen.generation;
+}
+
 /// After a death between the two copies: the older one must not come back once what it names is
 /// reused.
 Result<void> finish_flip(File& file, const SuperblockCopies& copies) {
-    const Bytes all = copies.bytes;
-    const Result<Superblock> a = decode_superblock(all.first(unit_size));
-    const bool a_chosen = a && a->generation == copies.chosen.generation;
-    const UnitNumber other = a_chosen ? 1 : 0;
+    const UnitNumber other = chosen_is_first(copies) ? 1 : 0;
     const DiskSuperblock disk = encode_superblock(copies.chosen);
     // The chosen one may be in the page cache only: a power cut must not tear both.
     if (Result<void> done = file.sync_data(); !done) return done;
@@ -37,6 +39,36 @@ Result<void> finish_flip(File& file, const SuperblockCopies& copies) {
         return done;
     }
     return file.sync_data();
+}
+
+bool needs_recovery(const Superblock& superblock) {
+    return superblock.phase == LayerPhase::open || superblock.phase == LayerPhase::fenced;
+}
+
+/// After a failed sync the next one succeeds, whatever was lost: only this mark remembers it. It
+/// goes where the chosen copy is, so that the other one stays whole.
+void mark_fenced(File& file, const SuperblockCopies& copies) {
+    Superblock marked = copies.chosen;
+    marked.phase = LayerPhase::fenced;
+    ++marked.generation;
+    const DiskSuperblock disk = encode_superblock(marked);
+    const UnitNumber copy = chosen_is_first(copies) ? 0 : 1;
+    // As well as it still goes; the caller has an error to tell anyway.
+    if (file.write_at(byte_offset(copy), bytes_of_struct(disk))) (void)file.sync_data();
+}
+
+/// What a dead process left in the page cache becomes durable, so that what this recovery sees as
+/// committed is so for a second one too; and what a failed sync left there, which looks written
+/// and never will be, is not seen any more.
+Result<void> settle_cache(File& file, const SuperblockCopies& copies) {
+    if (Result<void> synced = file.sync_data(); !synced) {
+        if (copies.chosen.phase == LayerPhase::open && !planted.recovery_forgets_failed_sync) {
+            mark_fenced(file, copies);
+        }
+        return synced;
+    }
+    if (planted.recovery_reads_cache) return {};
+    return file.drop_cache();
 }
 
 Result<void> admit(const Superblock& superblock, const File& file, const OpenContext& context) {
@@ -57,6 +89,15 @@ Result<void> admit(const Superblock& superblock, const File& file, const OpenCon
             "old and new; take the original or a copy made while it was closed");
     }
     return {};
+}
+
+Result<SuperblockCopies> admitted_superblock(File& file, const OpenContext& context) {
+    Result<SuperblockCopies> copies = read_superblocks(file);
+    if (!copies) return copies;
+    if (Result<void> admitted = admit(copies->chosen, file, context); !admitted) {
+        return admitted.error();
+    }
+    return copies;
 }
 
 Error two_claims() {
@@ -143,9 +184,6 @@ Result<MapOnDisk> write_map(File& file, ClusterMap& map, const MapOnDisk& before
 
 /// Replays the journal of a layer that was not closed and makes the result durable.
 Result<void> recover(File& file, const OpenContext& context, LayerState& state) {
-    // What a dead process left in the page cache becomes durable, so that what this recovery sees
-    // as committed is so for a second one too.
-    if (Result<void> synced = file.sync_data(); !synced) return synced;
     const Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) return file_bytes.error();
     const ReplayScope scope = replay_scope(state.superblock, file, context.boot_id);
@@ -201,12 +239,14 @@ Result<LayerSummary> inspect_layer(File& file) {
 }
 
 Result<RecoveredLayer> open_layer(File& file, const OpenContext& context) {
-    const Result<SuperblockCopies> copies = read_superblocks(file);
+    Result<SuperblockCopies> copies = admitted_superblock(file, context);
     if (!copies) return copies.error();
-    const Superblock& superblock = copies->chosen;
-    if (Result<void> admitted = admit(superblock, file, context); !admitted) {
-        return admitted.error();
+    if (needs_recovery(copies->chosen)) {
+        if (Result<void> settled = settle_cache(file, *copies); !settled) return settled.error();
+        copies = admitted_superblock(file, context);  // as the disk has it
+        if (!copies) return copies.error();
     }
+    const Superblock& superblock = copies->chosen;
     Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) return file_bytes.error();
 
@@ -225,7 +265,7 @@ Result<RecoveredLayer> open_layer(File& file, const OpenContext& context) {
     if (superblock.phase != LayerPhase::sealed && !copies->agree()) {
         if (Result<void> done = finish_flip(file, *copies); !done) return done.error();
     }
-    if (superblock.phase == LayerPhase::open || superblock.phase == LayerPhase::fenced) {
+    if (needs_recovery(superblock)) {
         if (Result<void> recovered = recover(file, context, *state); !recovered) {
             return recovered.error();
         }

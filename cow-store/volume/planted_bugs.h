@@ -23,6 +23,8 @@ struct PlantedBugs {
     bool overwrite_unconfirmed = false;  ///< of what a commit with hashes names
     bool reuse_before_hashed_sync = false;  ///< of what it frees, as soon as it is in the ring
     bool hashes_uncompared = false;         ///< by a recovery, which takes its data for durable
+    bool recovery_reads_cache = false;  ///< what a failed sync left in the page cache is believed
+    bool recovery_forgets_failed_sync = false;  ///< its own: the layer is not marked
     bool pages_unchecked = false;  ///< pages need not have the checksum that their parent holds
 };
 

@@ -188,15 +188,52 @@ std::string first_problem_after_failed_sync() {
             options.operations = 80;
             options.faults = {{FileOperation::Kind::sync_data, n, 1, EIO}};
             World world = make_world(options);
+            world.layer->failed_syncs_lose = (seed + n) % 2 == 0;
             std::string problem = run_history(world, options).problem;
             if (world.layer->faults_hit == 0) break;
+            world.layer->arm({});
             OpenContext context;
             context.accept_fenced = true;
+            if (world.layer->failed_syncs_lose && problem.empty()) {
+                // No cut at all: the page cache still has what the disk never took.
+                World same = world.clone_with(
+                    world.layer->after_cut(CutKind::process_death, seed + n * cuts_per_fault));
+                problem = recover_and_compare(same, CutKind::power_loss, context);
+                CHECK(same.layer->drop_cache());
+                if (problem.empty()) {
+                    problem = recover_and_compare(same, CutKind::power_loss, context);
+                }
+            }
             for (std::uint64_t i = 0; i < cuts_per_fault && problem.empty(); ++i) {
                 World cut = world.clone_with(
                     world.layer->after_cut(CutKind::power_loss, seed + n * cuts_per_fault + i));
                 ++cut.boot;
                 problem = recover_and_compare(cut, CutKind::power_loss, context);
+            }
+            if (problem.empty()) continue;
+            return "seed " + std::to_string(seed) + " sync " + std::to_string(n) + ": " + problem;
+        }
+    }
+    return {};
+}
+
+std::string first_problem_after_failed_recovery() {
+    for (std::uint64_t seed = 1; seed <= fault_seeds; ++seed) {
+        for (std::uint64_t n = 0;; ++n) {
+            World world = died(seed);
+            world.layer->failed_syncs_lose = true;
+            world.layer->arm({{FileOperation::Kind::sync_data, n, 1, EIO}});
+            const bool opened{open_layer(*world.layer, running_kernel(world))};
+            if (world.layer->faults_hit == 0) break;
+            world.layer->arm({});
+            std::string problem = opened ? "opened in spite of it" : "";
+            if (problem.empty() && n == 0 && open_layer(*world.layer, running_kernel(world))) {
+                problem = "not fenced";
+            }
+            OpenContext context;
+            context.accept_fenced = true;
+            if (problem.empty()) {
+                problem = recover_and_compare(world, CutKind::power_loss, context);
             }
             if (problem.empty()) continue;
             return "seed " + std::to_string(seed) + " sync " + std::to_string(n) + ": " + problem;

@@ -37,5 +37,8 @@ FlipStatistics flip_bits(std::uint64_t seed, LayerPhase phase, Flips where);
 
 /// Lets each sync of some histories fail once and then the power: empty, or what did not hold.
 std::string first_problem_after_failed_sync();
+/// The same for a death of the process whose recovery has a sync that fails and loses what it was
+/// for, and is then tried again. Each failure of the first sync must leave the layer fenced.
+std::string first_problem_after_failed_recovery();
 
 }  // namespace cowtgt::sim

@@ -109,6 +109,14 @@ TEST_F(PlantedBug, ARecoveryThatDoesNotCompareHashes) {
     planted.hashes_uncompared = true;
     EXPECT_NE(first_finding(with_hashes), "");
 }
+TEST_F(PlantedBug, ARecoveryThatBelievesThePageCacheAfterAFailedSync) {
+    planted.recovery_reads_cache = true;
+    EXPECT_NE(first_problem_after_failed_sync(), "");
+}
+TEST_F(PlantedBug, ARecoveryThatForgetsThatItsSyncFailed) {
+    planted.recovery_forgets_failed_sync = true;
+    EXPECT_NE(first_problem_after_failed_recovery(), "");
+}
 TEST_F(PlantedBug, AFlippedBitInTheNewerCopyOfTheSuperblockBringsTheOlderOneBack) {
     planted.one_superblock_copy = true;
     EXPECT_NE(flip_bits(1, LayerPhase::clean, Flips::in_superblocks).first_problem, "");

@@ -110,6 +110,7 @@ void File::land(std::uint64_t offset, Bytes bytes) {
         Sector sector{number, {}};
         current_.read(number * sector_size, sector.bytes);
         landed.sectors.push_back(sector);
+        lost_.erase(number);
     }
     landed_.push_back(std::move(landed));
 }
@@ -123,6 +124,37 @@ void File::make_durable(std::uint64_t landed_before, std::uint64_t size) {
     }
     landed_.erase(landed_.begin(), landed_.begin() + static_cast<std::ptrdiff_t>(count));
     durable_.size = std::max(durable_.size, size);
+}
+
+void File::lose_some(std::uint64_t landed_before, std::uint64_t size) {
+    std::size_t count = 0;
+    for (; count < landed_.size() && landed_[count].order < landed_before; ++count) {
+        for (const Sector& sector : landed_[count].sectors) {
+            if (below(random_, 2) == 0) {
+                durable_.write(sector.number * sector_size, sector.bytes);
+                lost_.erase(sector.number);
+            } else {
+                lost_.insert(sector.number);
+            }
+        }
+    }
+    for (std::size_t later = count; later < landed_.size(); ++later) {
+        for (const Sector& sector : landed_[later].sectors) {
+            lost_.erase(sector.number);
+        }
+    }
+    landed_.erase(landed_.begin(), landed_.begin() + static_cast<std::ptrdiff_t>(count));
+    durable_.size = std::max(durable_.size, size);
+}
+
+Result<void> File::drop_cache() {
+    for (const std::uint64_t number : lost_) {
+        std::array<std::byte, sector_size> bytes{};
+        durable_.read(number * sector_size, bytes);
+        current_.write(number * sector_size, bytes);
+    }
+    lost_.clear();
+    return {};
 }
 
 Result<void> File::read_at(std::uint64_t offset, MutableBytes into) {
@@ -158,6 +190,7 @@ Result<void> File::punch_hole(std::uint64_t offset, std::uint64_t length) {
 Result<void> File::sync_data() {
     step();
     if (const int os_errno = injected_errno(FileOperation::Kind::sync_data); os_errno != 0) {
+        if (failed_syncs_lose) lose_some(landed_count_, current_.size);
         return system_error("sync", os_errno);
     }
     make_durable(landed_count_, current_.size);
@@ -205,6 +238,9 @@ int File::perform(Flight& flight) {
     const int failure = operation.kind == FileOperation::Kind::write
                             ? injected_into_write(operation.offset, flight.data)
                             : injected_errno(operation.kind);
+    if (failure != 0 && operation.kind == FileOperation::Kind::sync_data && failed_syncs_lose) {
+        lose_some(flight.landed_before, flight.size_before);
+    }
     if (failure != 0) return failure;
     switch (operation.kind) {
         case FileOperation::Kind::read:
@@ -250,6 +286,7 @@ std::unique_ptr<File> File::after_cut(CutKind kind, std::uint64_t seed) const {
     found->inode_number = inode_number;
     found->alignment_wanted = alignment_wanted;
     found->cached = cached;
+    found->failed_syncs_lose = failed_syncs_lose;
     found->allocated_ = allocated_;
     found->current_ = kind == CutKind::process_death ? current_ : durable_;
     // Everything, nothing, whole writes or single sectors: each of them finds other mistakes.
@@ -281,6 +318,7 @@ std::unique_ptr<File> File::after_cut(CutKind kind, std::uint64_t seed) const {
         found->durable_ = durable_;
         found->landed_ = landed_;
         found->landed_count_ = landed_count_;
+        found->lost_ = lost_;
         Image whole;
         whole = found->current_;
         for (const Flight& flight : flights_) {

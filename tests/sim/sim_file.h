@@ -64,6 +64,7 @@ public:
     Result<void> allocate(std::uint64_t offset, std::uint64_t length) override;
     Result<void> punch_hole(std::uint64_t offset, std::uint64_t length) override;
     Result<void> sync_data() override;
+    Result<void> drop_cache() override;
     Result<std::uint64_t> size() override { return current_.size; }
     std::uint64_t inode() const override { return inode_number; }
 
@@ -98,6 +99,8 @@ public:
     std::uint64_t capacity_bytes = ~std::uint64_t{0};  ///< of the host file system
     std::uint64_t inode_number = 17;
     DirectIoAlignment alignment_wanted;
+    /// A failed sync loses some of what it was for, which stays in the page cache all the same.
+    bool failed_syncs_lose = false;
     bool cached = false;  ///< read_now() succeeds every second time
     bool lends = false;   ///< all of it is in memory and never changes
     std::uint64_t steps = 0;
@@ -129,6 +132,7 @@ private:
     void disclaim(std::uint64_t offset, std::uint64_t length);
     void land(std::uint64_t offset, Bytes bytes);
     void make_durable(std::uint64_t landed_before, std::uint64_t size);
+    void lose_some(std::uint64_t landed_before, std::uint64_t size);
     int perform(Flight& flight);
 
     Random random_;
@@ -137,6 +141,7 @@ private:
     std::vector<Landed> landed_;
     std::uint64_t landed_count_ = 0;
     std::vector<Flight> flights_;
+    std::set<std::uint64_t> lost_;         ///< sectors that the page cache only has, written or not
     std::set<std::uint64_t> allocated_;    ///< pages of 4096 bytes
     std::array<std::uint64_t, 5> seen_{};  ///< operations, by kind
 };

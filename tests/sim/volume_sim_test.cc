@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tests/sim/cutter.h"
+#include "tests/sim/damage.h"
 
 /// The promises of the store, tried at every step of random histories: the power goes or the
 /// process dies, the layer is opened again, and every sector is compared with the model.
@@ -106,6 +107,32 @@ void fail_each(FileOperation::Kind kind, int os_errno, std::uint64_t times, bool
 
 TEST(Faults, EverySyncThatFailsFencesTheLayer) {
     fail_each(FileOperation::Kind::sync_data, EIO, 1);
+}
+/// The page cache shows what the disk never took.
+TEST(Faults, EverySyncMayFailAndLoseWhatItWasFor) {
+    std::uint64_t failed = 0;
+    for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        for (std::uint64_t n = 0;; ++n) {
+            SCOPED_TRACE("seed " + std::to_string(seed) + ", sync " + std::to_string(n));
+            HistoryOptions options = random_options(seed);
+            options.faults = {{FileOperation::Kind::sync_data, n, 1, EIO}};
+            World world = make_world(options);
+            world.layer->failed_syncs_lose = true;
+            ASSERT_EQ(run_history(world, options).problem, "");
+            if (world.layer->faults_hit == 0) break;
+            world.layer->arm({});
+            OpenContext context;
+            context.accept_fenced = true;
+            ASSERT_EQ(recover_and_compare(world, CutKind::power_loss, context), "");
+            ASSERT_TRUE(world.layer->drop_cache());
+            ASSERT_EQ(recover_and_compare(world, CutKind::power_loss, context), "");
+            ++failed;
+        }
+    }
+    EXPECT_GT(failed, 100U);
+}
+TEST(Faults, EverySyncOfARecoveryMayFailAndLoseWhatItWasFor) {
+    EXPECT_EQ(first_problem_after_failed_recovery(), "");
 }
 TEST(Faults, EveryWriteMayFail) {
     fail_each(FileOperation::Kind::write, EIO, 1);

@@ -48,6 +48,7 @@ public:
     }
     Result<void> punch_hole(std::uint64_t, std::uint64_t) override { return {}; }
     Result<void> sync_data() override { return {}; }
+    Result<void> drop_cache() override { return {}; }
     Result<std::uint64_t> size() override { return bytes.size(); }
     std::uint64_t inode() const override { return 1; }
 
