@@ -1,5 +1,6 @@
 #include "target/ring/ring.h"
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <limits>
 
 namespace cowtgt::ring {
 
@@ -133,6 +135,7 @@ Ring::Ring(std::unique_ptr<Kernel> kernel) : kernel_(std::move(kernel)) {
 
 void Ring::release() {
     kernel_.reset();
+    kept_.clear();
 }
 
 Ring::~Ring() {
@@ -229,6 +232,16 @@ void Ring::allocate(int file, int mode, std::uint64_t offset, std::uint64_t leng
     prepare(next_entry(&completion), [&](io_uring_sqe* entry) {
         io_uring_prep_fallocate(entry, file, mode, static_cast<off_t>(offset),
                                 static_cast<off_t>(length));
+    });
+}
+
+void Ring::write_back(int file, std::uint64_t offset, std::uint64_t length,
+                      Completion& completion) {
+    // A length is 32 bits here; 0 means up to the end of the file.
+    const bool fits = length <= std::numeric_limits<unsigned>::max();
+    prepare(next_entry(&completion), [&](io_uring_sqe* entry) {
+        io_uring_prep_sync_file_range(entry, file, fits ? static_cast<unsigned>(length) : 0, offset,
+                                      SYNC_FILE_RANGE_WRITE);
     });
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "cow-store/base/bytes.h"
@@ -77,9 +78,17 @@ public:
     /// fallocate with `mode`.
     void allocate(int file, int mode, std::uint64_t offset, std::uint64_t length,
                   Completion& completion);
+    /// Hands to the disk what the page cache holds of the range (sync_file_range), without waiting
+    /// for it: so an error is still unseen, and the next sync_data tells it, even that of another
+    /// process.
+    void write_back(int file, std::uint64_t offset, std::uint64_t length, Completion& completion);
     void timeout(std::uint64_t after_ms, Completion& completion);
     /// Asks the kernel to end the operation early; its own completion still comes.
     void cancel(Completion& operation);
+
+    /// Keeps something until release(): what an operation in the kernel refers to when whoever
+    /// started it does not wait for its end.
+    void keep(std::shared_ptr<const void> what) { kept_.push_back(std::move(what)); }
 
     /// Runs `deferred` before the loop sleeps, after what is deferred already. With `Late`, after
     /// everything that is not late: what sends, so that one send carries all that is ready.
@@ -116,6 +125,7 @@ private:
     std::unique_ptr<Kernel> kernel_;
     DeferredList early_;
     DeferredList late_;
+    std::vector<std::shared_ptr<const void>> kept_;
     std::atomic<bool> stopped_{false};
     bool bytes_moved_ = false;  ///< in the last turn
 

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace cowtgt::ring {
 
@@ -20,6 +21,16 @@ namespace {
 /// One read or write system call moves at most this many bytes (the kernel's own limit is lower
 /// than 2 GiB, and a length is an int in the ring).
 constexpr std::uint64_t transfer_max = 1U << 30;
+
+/// The largest write that goes to the page cache: copying it must cost less than a wake-up.
+constexpr std::uint64_t cached_write_max = 16384;
+/// A page of the kernel. Of these alone such a write consists: nothing is read for it.
+constexpr std::uint64_t page_bytes = 4096;
+/// So many bytes in the page cache are written back, in one go.
+constexpr std::uint64_t write_back_bytes = 65536;
+/// With so many more while a write-back is under way, the disk is slower than they come, and
+/// writes go to it directly: a flush never has more to wait for.
+constexpr std::uint64_t unwritten_max = 262144;
 
 bool moves_data(const FileOperation& operation) {
     return operation.kind == FileOperation::Kind::read ||
@@ -71,12 +82,28 @@ struct RingFile::MappedFile {
     std::uint64_t page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 };
 
+/// In the kernel it outlives the file object, if need be.
+struct RingFile::WriteBack {
+    Completion completion;
+    RingFile* file = nullptr;                ///< null: gone
+    std::shared_ptr<const void> keeps_open;  ///< the descriptors; null: not under way
+
+    /// What failed is told by the next sync.
+    static void ended(Completion& completion, const Completion::Outcome&) {
+        WriteBack& self = *static_cast<WriteBack*>(completion.owner);
+        self.keeps_open.reset();
+        if (self.file != nullptr) self.file->write_back_if_enough();
+    }
+};
+
 RingFile::RingFile(Ring& ring, Descriptors descriptors, DirectIoAlignment alignment)
     : ring_(ring),
       descriptors_(descriptors),
       keeps_open_(closes(descriptors)),
       alignment_(alignment),
-      in_memory_(is_on_tmpfs(descriptors.buffered)) {
+      in_memory_(is_on_tmpfs(descriptors.buffered)),
+      caches_small_writes_(!in_memory_ && descriptors.data != descriptors.buffered &&
+                           sysconf(_SC_PAGESIZE) == static_cast<long>(page_bytes)) {
     answering_.run = [](Deferred& deferred) {
         static_cast<RingFile*>(deferred.owner)->give_answers();
     };
@@ -85,6 +112,9 @@ RingFile::RingFile(Ring& ring, Descriptors descriptors, DirectIoAlignment alignm
 
 RingFile::~RingFile() {
     CHECK(outstanding_ == 0);
+    if (!is_writing_back()) return;
+    write_back_->file = nullptr;
+    ring_.keep(std::move(write_back_));
 }
 
 void RingFile::expect_no_read_ahead() {
@@ -94,7 +124,11 @@ void RingFile::expect_no_read_ahead() {
 void RingFile::submit(FileOperation& operation) {
     operation.transferred = 0;
     if (in_memory_ && moves_data(operation)) {
-        transfer_in_memory(operation);
+        transfer_now(operation, descriptors_.data);
+        return;
+    }
+    if (goes_to_page_cache(operation)) {
+        write_to_page_cache(operation);
         return;
     }
     if (free_.empty()) {
@@ -108,15 +142,50 @@ void RingFile::submit(FileOperation& operation) {
     start(pending);
 }
 
-void RingFile::transfer_in_memory(FileOperation& operation) {
+bool RingFile::goes_to_page_cache(const FileOperation& operation) const {
+    const std::uint64_t length = operation.data.size();
+    return caches_small_writes_ && operation.kind == FileOperation::Kind::write &&
+           outstanding_ == 0 && length <= cached_write_max && length % page_bytes == 0 &&
+           operation.offset % page_bytes == 0 && unwritten_.bytes + length <= unwritten_max;
+}
+
+void RingFile::write_to_page_cache(FileOperation& operation) {
+    transfer_now(operation, descriptors_.buffered);
+    unwritten_.bytes += operation.data.size();
+    unwritten_.first = std::min(unwritten_.first, operation.offset);
+    unwritten_.end = std::max(unwritten_.end, operation.offset + operation.data.size());
+    write_back_if_enough();
+}
+
+void RingFile::write_back_if_enough() {
+    if (unwritten_.bytes >= write_back_bytes && !is_writing_back()) begin_write_back();
+}
+
+bool RingFile::is_writing_back() const {
+    return write_back_ != nullptr && write_back_->keeps_open != nullptr;
+}
+
+void RingFile::begin_write_back() {
+    if (write_back_ == nullptr) {
+        write_back_ = std::make_shared<WriteBack>();
+        write_back_->completion = {WriteBack::ended, write_back_.get()};
+        write_back_->file = this;
+    }
+    write_back_->keeps_open = keeps_open_;
+    ring_.write_back(descriptors_.buffered, unwritten_.first, unwritten_.end - unwritten_.first,
+                     write_back_->completion);
+    unwritten_ = {};
+}
+
+void RingFile::transfer_now(FileOperation& operation, int file) {
     const MutableBytes data = operation.data;
     const bool reads = operation.kind == FileOperation::Kind::read;
     int os_errno = 0;
     while (operation.transferred < data.size() && os_errno == 0) {
         const MutableBytes rest = data.subspan(operation.transferred);
         const auto at = static_cast<off_t>(operation.offset + operation.transferred);
-        const ssize_t moved = reads ? pread(descriptors_.data, rest.data(), rest.size(), at)
-                                    : pwrite(descriptors_.data, rest.data(), rest.size(), at);
+        const ssize_t moved = reads ? pread(file, rest.data(), rest.size(), at)
+                                    : pwrite(file, rest.data(), rest.size(), at);
         if (moved > 0) {
             operation.transferred += static_cast<std::uint64_t>(moved);
         } else if (moved == 0 && reads) {
@@ -126,6 +195,10 @@ void RingFile::transfer_in_memory(FileOperation& operation) {
             os_errno = moved == 0 ? EIO : errno;
         }
     }
+    answer_later(operation, os_errno);
+}
+
+void RingFile::answer_later(FileOperation& operation, int os_errno) {
     ++outstanding_;
     answers_.push_back({&operation, os_errno});
     ring_.defer(answering_, Ring::Order::early);
@@ -208,6 +281,12 @@ void RingFile::finish(Pending& pending, int os_errno) {
     FileOperation& operation = *pending.operation;
     free_.push_back(&pending);
     --outstanding_;
+    if (operation.kind == FileOperation::Kind::sync_data) {
+        // While it was under way nothing went to the page cache, so it covered all of that.
+        unwritten_ = {};
+        // What still goes to this disk tells at once whether it arrived.
+        if (os_errno != 0) caches_small_writes_ = false;
+    }
     operation.done(operation, os_errno);
 }
 

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -335,6 +337,180 @@ TEST_P(RingFileTest, WritesToADescriptorForReadingFail) {
     write.kind = FileOperation::Kind::write;
     write.data = from;
     EXPECT_EQ(run(write), EBADF);
+}
+
+/// A file with O_DIRECT and without, as a live layer has it. One run of the ring per test.
+class SmallWrites : public testing::Test {
+protected:
+    static constexpr std::uint64_t block = 4096;
+
+    void SetUp() override {
+        std::string name = "/var/tmp/ring_file_test.XXXXXX";
+        buffered_ = mkstemp(name.data());
+        ASSERT_GE(buffered_, 0);
+        const int direct = open(name.c_str(), O_RDWR | O_DIRECT);
+        unlink(name.c_str());
+        struct statfs facts {};
+        const bool is_disk = fstatfs(buffered_, &facts) == 0 && facts.f_type != TMPFS_MAGIC;
+        if (direct < 0 || !is_disk || sysconf(_SC_PAGESIZE) != static_cast<long>(block)) {
+            GTEST_SKIP() << "/var/tmp has no O_DIRECT, is no disk, or pages are not of 4 KiB";
+        }
+        ring_ = make_ring();
+        file_ = std::make_unique<RingFile>(*ring_, RingFile::Descriptors{direct, buffered_},
+                                           DirectIoAlignment{512, 512});
+    }
+
+    struct Operation : FileOperation {
+        SmallWrites* test = nullptr;
+        int answer = -1;
+        std::uint64_t unwritten = 0;  ///< as it was submitted
+    };
+
+    Operation& submit(FileOperation::Kind kind, std::uint64_t offset, std::uint64_t length) {
+        Operation& operation = *operations_.emplace_back(std::make_unique<Operation>());
+        operation.kind = kind;
+        operation.offset = offset;
+        operation.data = MutableBytes(memory_).first(length);
+        operation.test = this;
+        operation.done = [](FileOperation& done, int os_errno) {
+            auto& answered = static_cast<Operation&>(done);
+            answered.answer = os_errno;
+            answered.test->answered();
+        };
+        ++under_way_;
+        file_->submit(operation);
+        operation.unwritten = file_->unwritten_bytes();
+        return operation;
+    }
+    Operation& write(std::uint64_t offset, std::uint64_t length = block) {
+        return submit(FileOperation::Kind::write, offset, length);
+    }
+
+    void answered() {
+        --under_way_;
+        if (chain_ > 0) {
+            --chain_;
+            write(chain_ * 2 * block);
+        }
+        if (under_way_ != 0) return;
+        if (ending_.run != nullptr) {
+            ring_->defer(ending_, Ring::Order::late);
+        } else {
+            ring_->stop();
+        }
+    }
+    void stop_when_closed() {
+        if (fcntl(buffered_, F_GETFD) < 0) {
+            ring_->stop();
+        } else {
+            ring_->post([this] { stop_when_closed(); });
+        }
+    }
+
+    int buffered_ = -1;
+    std::unique_ptr<Ring> ring_;
+    std::unique_ptr<RingFile> file_;
+    std::vector<std::unique_ptr<Operation>> operations_;
+    std::size_t under_way_ = 0;
+    Deferred ending_;          ///< runs when all is answered; nothing: the ring stops
+    std::uint64_t chain_ = 0;  ///< so many writes follow, one when another is answered
+    alignas(4096) std::array<std::byte, 32768> memory_{};
+};
+
+TEST_F(SmallWrites, OneThatIsAloneGoesToThePageCache) {
+    memory_.fill(std::byte{7});
+    Operation& alone = write(8 * block);
+    EXPECT_EQ(alone.unwritten, block);
+    EXPECT_EQ(alone.answer, -1);  // not inside of submit
+    std::array<std::byte, block> found{};
+    ASSERT_EQ(pread(buffered_, found.data(), block, 8 * block), static_cast<ssize_t>(block));
+    EXPECT_EQ(std::memcmp(found.data(), memory_.data(), block), 0);
+    ring_->run();
+    EXPECT_EQ(alone.answer, 0);
+}
+
+TEST_F(SmallWrites, OneBesideAnotherGoesToTheDisk) {
+    const Operation& first = write(0);
+    const Operation& second = write(8 * block);
+    EXPECT_EQ(second.unwritten, block);
+    ring_->run();
+    EXPECT_EQ(first.answer, 0);
+    EXPECT_EQ(second.answer, 0);
+}
+
+TEST_F(SmallWrites, ALargeOneGoesToTheDisk) {
+    const Operation& large = write(0, 5 * block);
+    EXPECT_EQ(large.unwritten, 0U);
+    ring_->run();
+    EXPECT_EQ(large.answer, 0);
+}
+
+TEST_F(SmallWrites, APartOfAPageGoesToTheDisk) {
+    const Operation& part = write(0, 512);
+    EXPECT_EQ(part.unwritten, 0U);
+    ring_->run();
+    EXPECT_EQ(part.answer, 0);
+}
+
+TEST_F(SmallWrites, ASyncCoversThem) {
+    const Operation& alone = write(0);
+    const Operation& sync = submit(FileOperation::Kind::sync_data, 0, 0);
+    EXPECT_EQ(sync.unwritten, block);
+    ring_->run();
+    EXPECT_EQ(alone.answer, 0);
+    EXPECT_EQ(sync.answer, 0);
+    EXPECT_EQ(file_->unwritten_bytes(), 0U);
+}
+
+TEST_F(SmallWrites, TheyAreWrittenBackAndGoToTheDiskWhenThatIsTooSlow) {
+    // The answers come one after the other, without a look at what the kernel has to say.
+    chain_ = 1000;
+    write(0);
+    ring_->run();
+    std::size_t write_backs = 0;
+    std::size_t direct = 0;
+    std::size_t cached_again = 0;
+    std::uint64_t before = 0;
+    for (const auto& each : operations_) {
+        EXPECT_EQ(each->answer, 0);
+        EXPECT_LE(each->unwritten, 262144U);
+        if (each->unwritten < before) ++write_backs;
+        if (each->unwritten == before) ++direct;
+        if (each->unwritten > before && direct > 0) ++cached_again;
+        before = each->unwritten;
+    }
+    EXPECT_GT(write_backs, 0U);
+    EXPECT_GT(direct, 0U);
+    EXPECT_GT(cached_again, 0U);
+}
+
+TEST_F(SmallWrites, TheFileMayEndWhileItIsWrittenBack) {
+    chain_ = 15;
+    ending_.owner = this;
+    ending_.run = [](Deferred& deferred) {
+        auto& test =
+            *static_cast<SmallWrites_TheFileMayEndWhileItIsWrittenBack_Test*>(deferred.owner);
+        EXPECT_EQ(test.file_->unwritten_bytes(), 0U);  // 64 KiB: that began it
+        test.file_.reset();
+        EXPECT_GE(fcntl(test.buffered_, F_GETFD), 0);  // the kernel has still to use it
+        test.stop_when_closed();
+    };
+    write(0);
+    ring_->run();
+    EXPECT_EQ(file_, nullptr);
+}
+
+TEST_F(SmallWrites, AnErrorIsAnswered) {
+    const int reading = open(("/proc/self/fd/" + std::to_string(buffered_)).c_str(), O_RDONLY);
+    const int direct =
+        open(("/proc/self/fd/" + std::to_string(buffered_)).c_str(), O_RDWR | O_DIRECT);
+    ASSERT_GE(reading, 0);
+    ASSERT_GE(direct, 0);
+    file_ = std::make_unique<RingFile>(*ring_, RingFile::Descriptors{direct, reading},
+                                       DirectIoAlignment{512, 512});
+    const Operation& alone = write(0);
+    ring_->run();
+    EXPECT_EQ(alone.answer, EBADF);
 }
 
 INSTANTIATE_TEST_SUITE_P(Disk, RingFileTest, testing::Values("/tmp"));
