@@ -26,6 +26,13 @@ char to_upper(char c) {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
+/// No link below /dev/disk/by-uuid and no fstab goes by a physical volume; its group does, in the
+/// structure itself, and older versions of that may lie beside it.
+bool is_lvm2_id(std::string_view value) {
+    constexpr std::size_t lvm2_id_length = 38;  // 32 letters and digits in seven groups
+    return value.size() == lvm2_id_length;
+}
+
 bool equal_without_case(std::string_view a, std::string_view b) {
     return std::ranges::equal(a, b, {}, to_lower, to_lower);
 }
@@ -95,7 +102,7 @@ std::string value_named_by(std::string_view text) {
 }
 
 bool can_be_named(const Finding& finding) {
-    return !finding.old_value.empty() &&
+    return !finding.old_value.empty() && !is_lvm2_id(finding.old_value) &&
            (finding.kind == "fs-uuid" || finding.kind == "partition-guid" ||
             finding.kind == "disk-guid" || finding.kind == "disk-signature");
 }

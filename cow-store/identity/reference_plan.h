@@ -10,7 +10,8 @@
 
 namespace cowtgt::identity {
 
-/// Whether files can name this value: UUIDs and serials of file systems and partitions can.
+/// Whether files can name this value: UUIDs and serials of file systems and partitions can, ids of
+/// LVM2 cannot.
 bool can_be_named(const Finding& finding);
 
 /// What a text names: in small letters, and with the dashes that systemd writes as "\x2d" in the

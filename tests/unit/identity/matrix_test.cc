@@ -103,8 +103,10 @@ const Format formats[] = {
      luks_check, Files::by_commands, 32 * mib, "ROOTFS", 8, "",
      "head -c 16M /dev/urandom | dd of=$DEV bs=1M seek=16 iflag=fullblock conv=notrunc,fsync",
      "dd if=$DEV bs=1M skip=16 status=none | sha256sum"},
+    // An id that could be a UUID's, as far as the search for references goes by its beginning.
     {"lvm2",
-     "pvcreate -q --devices $DEV $DEV >/dev/null && vgcreate -q --devices $DEV cowtgt-test $DEV && "
+     "pvcreate -q --devices $DEV --norestorefile --uuid ef4999-WG0y-cD5p-rDx0-2B9p-cefb-nzDVsm "
+     "$DEV >/dev/null && vgcreate -q --devices $DEV cowtgt-test $DEV && "
      "vgcfgbackup -q --devices $DEV -f $DIR/group cowtgt-test && add_volume $DIR/group && "
      "vgcfgrestore -q --devices $DEV -f $DIR/group cowtgt-test",
      "pvck --devices $DEV $DEV && vgck --devices $DEV cowtgt-test", Files::by_commands, 64 * mib,

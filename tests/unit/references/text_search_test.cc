@@ -116,7 +116,8 @@ TEST(TextSearch, TextsAreTheValuesThatFilesCanName) {
     add("fs-uuid", "C0FF-EE42");
     add("fs-uuid", "");
     add("fs-uuid", "0000-0000");
-    add("vg-uuid", "abcdef-0000");
+    add("fs-uuid", "abcdef-abcd-abcd-abcd-abcd-abcd-abcdef");  // of LVM2
+    add("vg-id", "C0FF-EE43");
     EXPECT_EQ(texts_of(recipe), (std::vector<std::string>{uuid, serial}));
 }
 
